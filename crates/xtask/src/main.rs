@@ -2,6 +2,8 @@
 //! generated files, image. Wiring only; each command lives in its own file.
 //! It must hold no product logic.
 
+mod oci;
+
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
