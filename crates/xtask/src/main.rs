@@ -2,9 +2,12 @@
 //! generated files, image. Wiring only; each command lives in its own file.
 //! It must hold no product logic.
 
+mod generate;
 mod oci;
 
+use anyhow::Context as _;
 use clap::{Parser, Subcommand};
+use std::path::{Path, PathBuf};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "The project's own commands", version)]
@@ -14,9 +17,28 @@ struct Cli {
 }
 
 #[derive(Subcommand)]
-enum Command {}
+enum Command {
+    /// Write the CRD and every other generated file
+    Gen {
+        /// Write nothing; fail when a file has drifted from the code
+        #[arg(long)]
+        check: bool,
+    },
+}
+
+/// The checkout this command was built from.
+fn repository_root() -> anyhow::Result<PathBuf> {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = manifest
+        .ancestors()
+        .nth(2)
+        .context("crates/xtask is two levels below the repository")?;
+    Ok(root.to_path_buf())
+}
 
 fn main() -> anyhow::Result<()> {
     let cli = Cli::parse();
-    match cli.command {}
+    match cli.command {
+        Command::Gen { check } => generate::run(&repository_root()?, check),
+    }
 }

@@ -1,0 +1,99 @@
+//! Every label, annotation, condition type, reason and finalizer key we read or write, in one place.
+//!
+//! Keys are part of the contract with OpenKruise's users and tools (`behaviour.md`, appendix A): a literal of
+//! one of these anywhere else is a defect. No behaviour lives here.
+
+/// API group of the CloneSet, and the group every controller reference of ours carries.
+pub const GROUP: &str = "apps.kruise.io";
+/// Kind of the CloneSet.
+pub const KIND: &str = "CloneSet";
+/// The API version we serve and write into owner references: the garbage collector looks up the exact version.
+pub const API_VERSION: &str = "apps.kruise.io/v1alpha1";
+
+/// Keys of labels.
+pub mod labels {
+    /// On pods and claims: the five-character instance id, bare.
+    pub const INSTANCE_ID: &str = "apps.kruise.io/cloneset-instance-id";
+    /// On pods: the revision, full name or short form.
+    pub const REVISION: &str = "controller-revision-hash";
+    /// On pods: the short form of the revision, always.
+    pub const POD_TEMPLATE_HASH: &str = "pod-template-hash";
+    /// On pods: "please delete me"; any value counts.
+    pub const SPECIFIED_DELETE: &str = "apps.kruise.io/specified-delete";
+    /// On pods: the lifecycle state.
+    pub const LIFECYCLE_STATE: &str = "lifecycle.apps.kruise.io/state";
+    /// On revisions: the hash of the content.
+    pub const REVISION_HASH: &str = "controller.kubernetes.io/hash";
+    /// On CloneSets: `"true"` excludes pods in `PreparingDelete` from the scaling arithmetic.
+    pub const EXCLUDE_PREPARING_DELETE: &str = "apps.kruise.io/cloneset-scaling-exclude-preparing-delete";
+}
+
+/// Keys of annotations.
+pub mod annotations {
+    /// On pods: when the lifecycle state last changed, RFC 3339.
+    pub const LIFECYCLE_TIMESTAMP: &str = "lifecycle.apps.kruise.io/timestamp";
+    /// On pods: cost of deletion, an int32 in canonical decimal; lower goes first.
+    pub const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
+    /// On revisions: hash of the volume claim templates at the time the revision was made.
+    pub const CLAIM_TEMPLATE_HASH: &str = "kruise.io/cloneset-volumeclaimtemplate-hash";
+}
+
+/// Values of the lifecycle state label (`behaviour.md` 6.1).
+pub mod lifecycle {
+    /// Every new pod starts here.
+    pub const PREPARING_NORMAL: &str = "PreparingNormal";
+    /// In service; the only state, besides no label at all, in which a pod can be available.
+    pub const NORMAL: &str = "Normal";
+    /// Chosen for an in-place update, held back by a hook.
+    pub const PREPARING_UPDATE: &str = "PreparingUpdate";
+    /// Being updated in place.
+    pub const UPDATING: &str = "Updating";
+    /// Updated in place, held back by a hook.
+    pub const UPDATED: &str = "Updated";
+    /// To be deleted, held back by a hook.
+    pub const PREPARING_DELETE: &str = "PreparingDelete";
+}
+
+/// Condition types on pods.
+pub mod pod_conditions {
+    /// The kubelet's verdict.
+    pub const READY: &str = "Ready";
+    /// Our readiness gate: False while we take a pod out of service for an in-place update.
+    pub const IN_PLACE_UPDATE_READY: &str = "InPlaceUpdateReady";
+}
+
+/// Condition types on CloneSets.
+pub mod conditions {
+    /// kstatus: the CloneSet cannot make progress until somebody changes something.
+    pub const STALLED: &str = "Stalled";
+    /// The last attempt to create or delete a pod failed (Kruise's type; here cleared on success).
+    pub const FAILED_SCALE: &str = "FailedScale";
+    /// The last attempt to update a pod failed (Kruise's type; here cleared on success).
+    pub const FAILED_UPDATE: &str = "FailedUpdate";
+}
+
+/// Reasons of conditions on CloneSets.
+pub mod reasons {
+    /// `Stalled`: a field holds a value that no admission rule should have let through.
+    pub const INVALID_SPEC: &str = "InvalidSpec";
+    /// `Stalled`: a field asks for a behaviour this version does not have.
+    pub const NOT_YET_SUPPORTED: &str = "NotYetSupported";
+}
+
+/// Reasons of events on CloneSets (`behaviour.md` 11).
+pub mod events {
+    /// Pods were created.
+    pub const SUCCESSFUL_CREATE: &str = "SuccessfulCreate";
+    /// A pod could not be created.
+    pub const FAILED_CREATE: &str = "FailedCreate";
+    /// Pods were deleted.
+    pub const SUCCESSFUL_DELETE: &str = "SuccessfulDelete";
+    /// A pod could not be deleted.
+    pub const FAILED_DELETE: &str = "FailedDelete";
+    /// Creation is held back by `scaleStrategy.maxUnavailable`.
+    pub const SCALE_UP_LIMITED: &str = "ScaleUpLimited";
+    /// Pods were deleted so that the new revision can take their place.
+    pub const SUCCESSFUL_UPDATE_POD_RECREATE: &str = "SuccessfulUpdatePodReCreate";
+    /// A pod that should make place for the new revision could not be deleted.
+    pub const FAILED_UPDATE_POD_RECREATE: &str = "FailedUpdatePodReCreate";
+}

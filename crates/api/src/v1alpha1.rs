@@ -1,0 +1,210 @@
+//! The `v1alpha1` CloneSet: the complete type as it stands on the wire, and its CRD (`behaviour.md` 1).
+//!
+//! Field docs become the CRD's descriptions, so they speak to users. Defaults are the schema's; nothing here
+//! interprets a value.
+
+use crate::schema;
+use crate::strategy::{Lifecycle, ScaleStrategy, UpdateStrategy};
+use crate::template::PodTemplate;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, JSONSchemaProps,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, Time};
+use kube_core::CustomResourceExt;
+use kube_derive::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// What the CloneSet should be.
+#[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[kube(
+    group = "apps.kruise.io",
+    version = "v1alpha1",
+    kind = "CloneSet",
+    plural = "clonesets",
+    singular = "cloneset",
+    shortname = "clone",
+    namespaced,
+    status = "CloneSetStatus",
+    derive = "PartialEq",
+    crates(kube_core = "::kube_core", k8s_openapi = "::k8s_openapi"),
+    doc = "CloneSet runs pods of one template and moves them to a new version as far as its partition allows.",
+    scale(
+        spec_replicas_path = ".spec.replicas",
+        status_replicas_path = ".status.replicas",
+        label_selector_path = ".status.labelSelector"
+    ),
+    printcolumn(name = "DESIRED", type_ = "integer", json_path = ".spec.replicas"),
+    printcolumn(name = "UPDATED", type_ = "integer", json_path = ".status.updatedReplicas"),
+    printcolumn(
+        name = "UPDATED_READY",
+        type_ = "integer",
+        json_path = ".status.updatedReadyReplicas"
+    ),
+    printcolumn(
+        name = "UPDATED_AVAILABLE",
+        type_ = "integer",
+        json_path = ".status.updatedAvailableReplicas"
+    ),
+    printcolumn(name = "READY", type_ = "integer", json_path = ".status.readyReplicas"),
+    printcolumn(name = "TOTAL", type_ = "integer", json_path = ".status.replicas"),
+    printcolumn(name = "AGE", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(
+        name = "CONTAINERS",
+        type_ = "string",
+        json_path = ".spec.template.spec.containers[*].name",
+        priority = 1
+    ),
+    printcolumn(
+        name = "IMAGES",
+        type_ = "string",
+        json_path = ".spec.template.spec.containers[*].image",
+        priority = 1
+    ),
+    printcolumn(
+        name = "SELECTOR",
+        type_ = "string",
+        json_path = ".status.labelSelector",
+        priority = 1
+    )
+)]
+#[serde(rename_all = "camelCase")]
+pub struct CloneSetSpec {
+    /// How many pods there should be.
+    #[serde(default = "default_replicas", skip_serializing_if = "Option::is_none")]
+    pub replicas: Option<i32>,
+    /// Which pods belong to this CloneSet. Must match the template's labels and cannot be changed.
+    #[schemars(schema_with = "schema::label_selector")]
+    pub selector: LabelSelector,
+    /// The pod to run. Changing it makes a new revision and starts an update.
+    pub template: PodTemplate,
+    /// Claims every pod gets of its own, mounted under the template's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::raw_objects")]
+    pub volume_claim_templates: Option<Vec<Value>>,
+    /// How pods are added and removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scale_strategy: Option<ScaleStrategy>,
+    /// How pods move to a new revision.
+    #[serde(default)]
+    pub update_strategy: UpdateStrategy,
+    /// How many revisions that no pod uses are kept.
+    #[serde(
+        default = "default_revision_history_limit",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub revision_history_limit: Option<i32>,
+    /// Seconds a pod must have been ready before it counts as available.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_ready_seconds: Option<i32>,
+    /// Points in a pod's life at which somebody else has a say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lifecycle: Option<Lifecycle>,
+    /// Seconds without progress after which the Progressing condition says so. Unset turns it off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress_deadline_seconds: Option<i32>,
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "serde calls it for an Option field")]
+fn default_replicas() -> Option<i32> {
+    Some(1)
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "serde calls it for an Option field")]
+fn default_revision_history_limit() -> Option<i32> {
+    Some(10)
+}
+
+/// What the CloneSet is. Counters never include pods that have finished or are terminating.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CloneSetStatus {
+    /// The generation of the object this status was computed from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Pods that exist.
+    pub replicas: i32,
+    /// Pods that are ready.
+    pub ready_replicas: i32,
+    /// Pods that have been ready for minReadySeconds and are in normal service.
+    pub available_replicas: i32,
+    /// Pods of the update revision.
+    pub updated_replicas: i32,
+    /// Pods of the update revision that are ready.
+    pub updated_ready_replicas: i32,
+    /// Pods of the update revision that are available.
+    #[serde(default)]
+    pub updated_available_replicas: i32,
+    /// Pods that the partition wants on the update revision.
+    #[serde(default)]
+    pub expected_updated_replicas: i32,
+    /// Name of the ControllerRevision the template stands for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub update_revision: Option<String>,
+    /// Name of the ControllerRevision that pods held back by the partition stay on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub current_revision: Option<String>,
+    /// How often a new revision's name was taken by other content.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collision_count: Option<i32>,
+    /// What is true of the CloneSet as a whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conditions: Option<Vec<Condition>>,
+    /// The selector as text, for the scale subresource.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label_selector: Option<String>,
+}
+
+/// One condition of a CloneSet.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Condition {
+    /// What the condition is about.
+    #[serde(rename = "type")]
+    pub type_: String,
+    /// True, False or Unknown.
+    pub status: String,
+    /// When status or reason last changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::nullable_time")]
+    pub last_update_time: Option<Time>,
+    /// When status last changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::nullable_time")]
+    pub last_transition_time: Option<Time>,
+    /// One word for machines.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// A sentence for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// The CustomResourceDefinition: one version, served and stored, no conversion.
+///
+/// Where the schema has a default, null is not a value of its own: the API server drops a null from a field that
+/// is not nullable and then applies the default, so `partition: null` means 0 and not "nothing".
+pub fn crd() -> CustomResourceDefinition {
+    let mut crd = CloneSet::crd();
+    for version in &mut crd.spec.versions {
+        if let Some(schema) = version
+            .schema
+            .as_mut()
+            .and_then(|s| s.open_api_v3_schema.as_mut())
+        {
+            defaults_replace_null(schema);
+        }
+    }
+    crd
+}
+
+fn defaults_replace_null(schema: &mut JSONSchemaProps) {
+    if schema.default.is_some() {
+        schema.nullable = None;
+    }
+    for property in schema.properties.iter_mut().flat_map(BTreeMap::values_mut) {
+        defaults_replace_null(property);
+    }
+}
