@@ -1,1 +1,16 @@
-//! Placeholder.
+//! What is true now: facts about pods and revisions, counters, conditions, and the words for why something waits.
+//!
+//! This crate must stay pure: no client, no runtime, no clock, no environment. It says what *is*; what to do
+//! about it is `cloneset-plan`'s business, and doing it the controller's.
+
+pub mod compute;
+pub mod conditions;
+pub mod counts;
+pub mod facts;
+pub mod selector;
+pub mod why;
+
+pub use compute::{Observed, compute};
+pub use counts::Counts;
+pub use facts::{LifecycleState, Pod, Revision};
+pub use why::{Problem, Verdict, Wait};

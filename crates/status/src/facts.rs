@@ -1,0 +1,452 @@
+//! Pods and revisions as we see them: only the fields we read, and the predicates of `behaviour.md` 4.1 on them.
+//!
+//! The records deserialise straight from the API server's JSON and skip everything else while parsing. They
+//! never hold a pod's spec: what a pod should look like is its revision's to say.
+
+use cloneset_api::names::{GROUP, KIND, labels, lifecycle, pod_conditions};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
+use kube_core::Resource;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+/// A pod, reduced to what deciding needs.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+pub struct Pod {
+    /// Identity, labels, annotations, owners. Managed fields are skipped.
+    #[serde(deserialize_with = "without_managed_fields")]
+    pub metadata: ObjectMeta,
+    /// Where it runs and what it waits for before it is ready.
+    #[serde(default)]
+    pub spec: PodSpec,
+    /// What the kubelet says.
+    #[serde(default)]
+    pub status: PodStatus,
+}
+
+/// The fields of a pod's spec we read.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PodSpec {
+    /// The node, once scheduled.
+    pub node_name: Option<String>,
+    /// Conditions that must be True before the kubelet calls the pod ready.
+    #[serde(deserialize_with = "null_as_default")]
+    pub readiness_gates: Vec<ReadinessGate>,
+}
+
+/// One readiness gate.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ReadinessGate {
+    /// The condition it waits for.
+    pub condition_type: String,
+}
+
+/// The fields of a pod's status we read.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PodStatus {
+    /// Pending, Running, Succeeded, Failed or Unknown.
+    pub phase: Option<String>,
+    /// All conditions.
+    #[serde(deserialize_with = "null_as_default")]
+    pub conditions: Vec<PodCondition>,
+    /// One entry per regular container.
+    #[serde(deserialize_with = "null_as_default")]
+    pub container_statuses: Vec<ContainerStatus>,
+}
+
+/// A condition of a pod.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PodCondition {
+    /// What it is about.
+    #[serde(rename = "type")]
+    pub type_: String,
+    /// True, False or Unknown.
+    pub status: String,
+    /// When the status last changed; second precision.
+    pub last_transition_time: Option<Time>,
+}
+
+/// What the kubelet says of one container.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ContainerStatus {
+    /// How often it was restarted.
+    pub restart_count: i32,
+}
+
+/// Where a pod stands in its life (`behaviour.md` 6.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LifecycleState {
+    /// No label, or an empty one: in service.
+    Unset,
+    /// New.
+    PreparingNormal,
+    /// In service.
+    Normal,
+    /// Chosen for an in-place update, held back by a hook.
+    PreparingUpdate,
+    /// Being updated in place.
+    Updating,
+    /// Updated in place, held back by a hook.
+    Updated,
+    /// To be deleted, held back by a hook.
+    PreparingDelete,
+    /// A value nobody defined: such a pod is never available and never touched because of it.
+    Unknown,
+}
+
+impl Pod {
+    /// The pod's name; empty only in broken input.
+    pub fn name(&self) -> &str {
+        self.metadata.name.as_deref().unwrap_or_default()
+    }
+
+    /// The pod's UID; empty only in broken input.
+    pub fn uid(&self) -> &str {
+        self.metadata.uid.as_deref().unwrap_or_default()
+    }
+
+    /// A label's value.
+    pub fn label(&self, key: &str) -> Option<&str> {
+        self.metadata.labels.as_ref()?.get(key).map(String::as_str)
+    }
+
+    /// An annotation's value.
+    pub fn annotation(&self, key: &str) -> Option<&str> {
+        self.metadata.annotations.as_ref()?.get(key).map(String::as_str)
+    }
+
+    /// The instance id, from the label.
+    pub fn instance_id(&self) -> Option<&str> {
+        self.label(labels::INSTANCE_ID)
+    }
+
+    /// Has it been asked to go away?
+    pub fn is_terminating(&self) -> bool {
+        self.metadata.deletion_timestamp.is_some()
+    }
+
+    /// Have its containers run to an end?
+    pub fn is_finished(&self) -> bool {
+        matches!(self.status.phase.as_deref(), Some("Succeeded" | "Failed"))
+    }
+
+    /// Does it count as a replica? Neither finished nor terminating (`behaviour.md` 0, step 4).
+    pub fn is_active(&self) -> bool {
+        !self.is_terminating() && !self.is_finished()
+    }
+
+    /// Is it bound to a node?
+    pub fn has_node(&self) -> bool {
+        self.spec.node_name.as_deref().is_some_and(|node| !node.is_empty())
+    }
+
+    /// Where it stands in its life.
+    pub fn lifecycle_state(&self) -> LifecycleState {
+        match self.label(labels::LIFECYCLE_STATE).unwrap_or_default() {
+            "" => LifecycleState::Unset,
+            lifecycle::PREPARING_NORMAL => LifecycleState::PreparingNormal,
+            lifecycle::NORMAL => LifecycleState::Normal,
+            lifecycle::PREPARING_UPDATE => LifecycleState::PreparingUpdate,
+            lifecycle::UPDATING => LifecycleState::Updating,
+            lifecycle::UPDATED => LifecycleState::Updated,
+            lifecycle::PREPARING_DELETE => LifecycleState::PreparingDelete,
+            _ => LifecycleState::Unknown,
+        }
+    }
+
+    /// Has somebody marked it for deletion by label? Any value counts (`behaviour.md` 4.2).
+    pub fn is_marked_for_deletion(&self) -> bool {
+        self.label(labels::SPECIFIED_DELETE).is_some()
+    }
+
+    /// A condition by type.
+    pub fn condition(&self, type_: &str) -> Option<&PodCondition> {
+        self.status.conditions.iter().find(|condition| condition.type_ == type_)
+    }
+
+    /// Is a condition of this type True?
+    pub fn condition_is_true(&self, type_: &str) -> bool {
+        self.condition(type_).is_some_and(|condition| condition.status == "True")
+    }
+
+    /// Must our gate be True before the kubelet calls it ready?
+    pub fn has_in_place_gate(&self) -> bool {
+        self.spec.readiness_gates.iter().any(|gate| gate.condition_type == pod_conditions::IN_PLACE_UPDATE_READY)
+    }
+
+    /// Ready in the sense of `behaviour.md` 4.1: running, Ready, and not taken out of service by us.
+    pub fn is_ready(&self) -> bool {
+        self.status.phase.as_deref() == Some("Running")
+            && self.condition_is_true(pod_conditions::READY)
+            && self.condition(pod_conditions::IN_PLACE_UPDATE_READY).is_none_or(|gate| gate.status == "True")
+    }
+
+    /// When it became ready, by the kubelet's clock.
+    pub fn ready_since(&self) -> Option<Timestamp> {
+        let condition = self.condition(pod_conditions::READY).filter(|condition| condition.status == "True")?;
+        condition.last_transition_time.as_ref().map(|time| time.0)
+    }
+
+    /// When it is, or will be, available if it stays as it is: ready and in normal service, plus
+    /// `min_ready_seconds`. `None` when only a change of the pod can make it available.
+    pub fn available_from(&self, min_ready_seconds: i32) -> Option<Timestamp> {
+        let in_service = matches!(self.lifecycle_state(), LifecycleState::Unset | LifecycleState::Normal);
+        if !in_service || !self.is_ready() {
+            return None;
+        }
+        if min_ready_seconds <= 0 {
+            return Some(Timestamp::MIN);
+        }
+        self.ready_since()?.checked_add(SignedDuration::from_secs(min_ready_seconds.into())).ok()
+    }
+
+    /// Available in the sense of `behaviour.md` 4.1: ready for *more than* `min_ready_seconds` by `now`.
+    pub fn is_available(&self, min_ready_seconds: i32, now: Timestamp) -> bool {
+        self.available_from(min_ready_seconds).is_some_and(|from| from < now)
+    }
+
+    /// Does it belong to this revision? Full names and short forms match each other (`behaviour.md` 2.8).
+    pub fn has_revision(&self, revision: &str) -> bool {
+        self.label(labels::REVISION)
+            .is_some_and(|label| label == revision || short_revision(label) == short_revision(revision))
+    }
+
+    /// The highest restart count of its containers.
+    pub fn restarts(&self) -> i32 {
+        self.status.container_statuses.iter().map(|status| status.restart_count).max().unwrap_or(0)
+    }
+
+    /// UID of the CloneSet that controls it, if one does.
+    pub fn controlling_cloneset(&self) -> Option<&str> {
+        controlling_cloneset(&self.metadata)
+    }
+}
+
+/// A ControllerRevision, reduced to what deciding needs.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+pub struct Revision {
+    /// Identity and owners. Managed fields are skipped.
+    #[serde(deserialize_with = "without_managed_fields")]
+    pub metadata: ObjectMeta,
+    /// `{"spec":{"template":…}}`, as stored.
+    #[serde(default)]
+    pub data: Value,
+    /// Position in the history; the highest is the newest.
+    #[serde(default)]
+    pub revision: i64,
+}
+
+impl Revision {
+    /// The revision's name; empty only in broken input.
+    pub fn name(&self) -> &str {
+        self.metadata.name.as_deref().unwrap_or_default()
+    }
+
+    /// The revision's UID; empty only in broken input.
+    pub fn uid(&self) -> &str {
+        self.metadata.uid.as_deref().unwrap_or_default()
+    }
+
+    /// The pod template it records, if it records one.
+    pub fn template(&self) -> Option<&Value> {
+        self.data.pointer("/spec/template").filter(|template| template.is_object())
+    }
+
+    /// UID of the CloneSet that controls it, if one does.
+    pub fn controlling_cloneset(&self) -> Option<&str> {
+        controlling_cloneset(&self.metadata)
+    }
+}
+
+/// The part of a revision name or label after the last dash: all that pods of long-named CloneSets carry.
+pub fn short_revision(name: &str) -> &str {
+    name.rsplit_once('-').map_or(name, |(_, short)| short)
+}
+
+/// UID of the controlling CloneSet. Any version of the group counts: objects made through v1beta1 are ours too.
+pub fn controlling_cloneset(metadata: &ObjectMeta) -> Option<&str> {
+    let is_cloneset = |owner: &&OwnerReference| {
+        let group = owner.api_version.split_once('/').map_or("", |(group, _)| group);
+        owner.controller == Some(true) && owner.kind == KIND && group == GROUP
+    };
+    metadata.owner_references.as_ref()?.iter().find(is_cloneset).map(|owner| owner.uid.as_str())
+}
+
+/// Implements [`Resource`] for a record by borrowing the identity of the upstream type it is a part of.
+macro_rules! record_of {
+    ($record:ty, $upstream:ty) => {
+        impl Resource for $record {
+            type DynamicType = ();
+            type Scope = <$upstream as Resource>::Scope;
+
+            fn kind((): &()) -> Cow<'_, str> {
+                <$upstream as Resource>::kind(&())
+            }
+            fn group((): &()) -> Cow<'_, str> {
+                <$upstream as Resource>::group(&())
+            }
+            fn version((): &()) -> Cow<'_, str> {
+                <$upstream as Resource>::version(&())
+            }
+            fn plural((): &()) -> Cow<'_, str> {
+                <$upstream as Resource>::plural(&())
+            }
+            fn meta(&self) -> &ObjectMeta {
+                &self.metadata
+            }
+            fn meta_mut(&mut self) -> &mut ObjectMeta {
+                &mut self.metadata
+            }
+        }
+    };
+}
+
+record_of!(Pod, k8s_openapi::api::core::v1::Pod);
+record_of!(Revision, k8s_openapi::api::apps::v1::ControllerRevision);
+
+/// The metadata we keep. Managed fields are most of a pod's metadata by size and never read.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[derive(Default)]
+struct KeptMetadata {
+    name: Option<String>,
+    namespace: Option<String>,
+    uid: Option<String>,
+    resource_version: Option<String>,
+    generation: Option<i64>,
+    creation_timestamp: Option<Time>,
+    deletion_timestamp: Option<Time>,
+    labels: Option<BTreeMap<String, String>>,
+    annotations: Option<BTreeMap<String, String>>,
+    owner_references: Option<Vec<OwnerReference>>,
+    finalizers: Option<Vec<String>>,
+}
+
+fn without_managed_fields<'de, D: Deserializer<'de>>(input: D) -> Result<ObjectMeta, D::Error> {
+    let kept = KeptMetadata::deserialize(input)?;
+    Ok(ObjectMeta {
+        name: kept.name,
+        namespace: kept.namespace,
+        uid: kept.uid,
+        resource_version: kept.resource_version,
+        generation: kept.generation,
+        creation_timestamp: kept.creation_timestamp,
+        deletion_timestamp: kept.deletion_timestamp,
+        labels: kept.labels,
+        annotations: kept.annotations,
+        owner_references: kept.owner_references,
+        finalizers: kept.finalizers,
+        ..ObjectMeta::default()
+    })
+}
+
+/// Go writes an unset list as null.
+fn null_as_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(input: D) -> Result<T, D::Error> {
+    Ok(Option::<T>::deserialize(input)?.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn pod(value: Value) -> Pod {
+        serde_json::from_value(value).unwrap()
+    }
+
+    fn running(state: &str, conditions: Value) -> Pod {
+        pod(json!({
+            "metadata": {"name": "p", "labels": {"lifecycle.apps.kruise.io/state": state}, "managedFields": [{}]},
+            "spec": {"nodeName": "n"},
+            "status": {"phase": "Running", "conditions": conditions}
+        }))
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    #[test]
+    fn only_a_running_ready_pod_that_is_not_gated_off_is_ready() {
+        let ready = json!({"type": "Ready", "status": "True"});
+        let gate = |status: &str| json!({"type": "InPlaceUpdateReady", "status": status});
+        assert!(running("Normal", json!([ready])).is_ready());
+        assert!(running("Normal", json!([ready, gate("True")])).is_ready());
+        assert!(!running("Normal", json!([ready, gate("False")])).is_ready());
+        assert!(!running("Normal", json!([gate("True")])).is_ready());
+        let mut pending = running("Normal", json!([ready]));
+        pending.status.phase = Some("Pending".into());
+        assert!(!pending.is_ready());
+    }
+
+    #[test]
+    fn only_pods_in_normal_service_are_available() {
+        let ready = json!([{"type": "Ready", "status": "True"}]);
+        for (state, expected) in [
+            ("", true),
+            ("Normal", true),
+            ("PreparingNormal", false),
+            ("PreparingUpdate", false),
+            ("Updating", false),
+            ("Updated", false),
+            ("PreparingDelete", false),
+            ("SomethingElse", false),
+        ] {
+            assert_eq!(running(state, ready.clone()).is_available(0, at(0)), expected, "{state}");
+        }
+    }
+
+    #[test]
+    fn a_pod_is_available_only_after_more_than_min_ready_seconds() {
+        let since = running(
+            "Normal",
+            json!([{"type": "Ready", "status": "True", "lastTransitionTime": "1970-01-01T00:01:40Z"}]),
+        );
+        assert!(!since.is_available(10, at(110)));
+        assert!(since.is_available(10, at(111)));
+        assert!(since.is_available(0, at(0)), "without minReadySeconds the time does not matter");
+        assert!(!since.is_available(i32::MAX, at(1_000_000)));
+        let unknown = running("Normal", json!([{"type": "Ready", "status": "True", "lastTransitionTime": null}]));
+        assert!(!unknown.is_available(1, at(1_000_000)));
+    }
+
+    #[test]
+    fn revisions_match_by_full_name_or_short_form() {
+        let labelled = |label: &str| pod(json!({"metadata": {"labels": {"controller-revision-hash": label}}}));
+        assert!(labelled("web-abc").has_revision("web-abc"));
+        assert!(labelled("abc").has_revision("web-abc"));
+        assert!(labelled("web-abc").has_revision("abc"));
+        assert!(!labelled("web-abd").has_revision("web-abc"));
+        assert!(!pod(json!({"metadata": {}})).has_revision("web-abc"));
+    }
+
+    #[test]
+    fn only_a_controller_reference_of_our_group_and_kind_makes_a_pod_ours() {
+        let owned = |api_version: &str, kind: &str, controller: bool| {
+            pod(json!({"metadata": {"ownerReferences": [
+                {"apiVersion": api_version, "kind": kind, "name": "web", "uid": "u", "controller": controller}
+            ]}}))
+        };
+        assert_eq!(owned("apps.kruise.io/v1alpha1", "CloneSet", true).controlling_cloneset(), Some("u"));
+        assert_eq!(owned("apps.kruise.io/v1beta1", "CloneSet", true).controlling_cloneset(), Some("u"));
+        assert_eq!(owned("apps.kruise.io/v1alpha1", "CloneSet", false).controlling_cloneset(), None);
+        assert_eq!(owned("apps.example.com/v1alpha1", "CloneSet", true).controlling_cloneset(), None);
+        assert_eq!(owned("apps/v1", "ReplicaSet", true).controlling_cloneset(), None);
+    }
+
+    #[test]
+    fn lists_written_as_null_are_empty() {
+        let parsed = pod(json!({
+            "metadata": {}, "spec": {"readinessGates": null},
+            "status": {"conditions": null, "containerStatuses": null}
+        }));
+        assert_eq!(parsed, Pod::default());
+    }
+}
