@@ -16,18 +16,25 @@ struct Generated {
     content: String,
 }
 
-fn generated() -> Result<Vec<Generated>> {
+fn generated(root: &Path) -> Result<Vec<Generated>> {
     let crd = serde_saphyr::to_string(&cloneset_api::crd()).context("writing the CRD as YAML")?;
-    Ok(vec![Generated {
+    let mut files = vec![Generated {
         path: "charts/cloneset-crds/files/clonesets.apps.kruise.io.yaml".into(),
         content: format!("{HEADER}{crd}"),
-    }])
+    }];
+    let readmes = crate::chart::readmes(root)?;
+    files.extend(
+        readmes
+            .into_iter()
+            .map(|(path, content)| Generated { path, content }),
+    );
+    Ok(files)
 }
 
 /// Writes the files that differ; with `check`, reports the difference and fails instead.
 pub(crate) fn run(root: &Path, check: bool) -> Result<()> {
     let mut drifted = String::new();
-    for file in generated()? {
+    for file in generated(root)? {
         let path = root.join(&file.path);
         let present = fs::read_to_string(&path).unwrap_or_default();
         if present == file.content {

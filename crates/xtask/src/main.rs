@@ -2,7 +2,9 @@
 //! generated files, image. Wiring only; each command lives in its own file.
 //! It must hold no product logic.
 
+mod chart;
 mod generate;
+mod image;
 mod oci;
 
 use anyhow::Context as _;
@@ -24,6 +26,21 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// Lint the Helm charts and judge what they render
+    Chart {
+        /// The helm to use
+        #[arg(long, default_value = "target/cluster/bin/helm")]
+        helm: PathBuf,
+    },
+    /// Build the controller's image, without Docker
+    Image {
+        /// The archive to write [default: target/image/cloneset.tar]
+        #[arg(long)]
+        output: Option<PathBuf>,
+        /// The image's name [default: the one that the chart installs]
+        #[arg(long, value_name = "REPO:TAG")]
+        tag: Option<String>,
+    },
 }
 
 /// The checkout this command was built from.
@@ -40,5 +57,7 @@ fn main() -> anyhow::Result<()> {
     let cli = Cli::parse();
     match cli.command {
         Command::Gen { check } => generate::run(&repository_root()?, check),
+        Command::Chart { helm } => chart::check(&helm),
+        Command::Image { output, tag } => image::run(tag, output),
     }
 }

@@ -1,0 +1,296 @@
+//! What the chart renders, and what must hold for it whatever the values are.
+//!
+//! Each check returns what it found wrong. It must not run helm or read files.
+
+use anyhow::{Context as _, Result};
+use serde_json::{Map, Value, json};
+
+/// The release that the checks render.
+pub(super) const RELEASE: &str = "cloneset";
+/// The namespace it is rendered for.
+pub(super) const NAMESPACE: &str = "cloneset-system";
+
+/// Verbs that hand out rights that their holder does not have.
+const ESCALATING: [&str; 3] = ["escalate", "bind", "impersonate"];
+const CLUSTER_WIDE: [&str; 3] = ["ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition"];
+
+/// The objects of one rendering, sorted by kind, namespace and name.
+#[derive(PartialEq)]
+pub(super) struct Rendered(Vec<Value>);
+
+impl Rendered {
+    /// The objects in helm's output.
+    pub(super) fn parse(text: &str) -> Result<Self> {
+        let mut objects: Vec<Value> =
+            serde_saphyr::from_multiple(text).context("helm rendered something that is not YAML")?;
+        objects.retain(|object| !object.is_null());
+        objects.sort_by_key(identity);
+        Ok(Self(objects))
+    }
+
+    /// The same without the CRDs.
+    pub(super) fn without_crds(&self) -> Self {
+        Self(
+            self.0
+                .iter()
+                .filter(|object| kind(object) != "CustomResourceDefinition")
+                .cloned()
+                .collect(),
+        )
+    }
+
+    fn of_kind<'a>(&'a self, wanted: &'a str) -> impl Iterator<Item = &'a Value> {
+        self.0.iter().filter(move |object| kind(object) == wanted)
+    }
+
+    /// Exactly these CRDs, each with its spec untouched, and kept on uninstall where wanted.
+    pub(super) fn check_crds(&self, wanted: &[Value], keep: bool) -> Vec<String> {
+        let rendered: Vec<&Value> = self.of_kind("CustomResourceDefinition").collect();
+        let mut findings = Vec::new();
+        if rendered.len() != wanted.len() {
+            findings.push(format!(
+                "{} CRDs are rendered instead of {}",
+                rendered.len(),
+                wanted.len()
+            ));
+        }
+        for crd in rendered {
+            let same_name = |file: &&Value| file.pointer("/metadata/name") == crd.pointer("/metadata/name");
+            if wanted.iter().find(same_name).and_then(|file| file.get("spec")) != crd.get("spec") {
+                findings.push(format!("the spec of CRD {} is not that of its file", name(crd)));
+            }
+            let policy = crd.pointer("/metadata/annotations/helm.sh~1resource-policy");
+            if policy != keep.then(|| json!("keep")).as_ref() {
+                findings.push(format!(
+                    "CRD {}: helm.sh/resource-policy is {policy:?}",
+                    name(crd)
+                ));
+            }
+        }
+        findings
+    }
+
+    /// Every pod passes the restricted Pod Security level, and its root is read-only.
+    pub(super) fn check_restricted(&self) -> Vec<String> {
+        let mut findings = Vec::new();
+        for object in &self.0 {
+            let Some(pod) = object.pointer("/spec/template/spec") else {
+                continue;
+            };
+            let mut wrong = differences(pod, &restricted_pod());
+            wrong.extend(present(pod, &["hostNetwork", "hostPID", "hostIPC", "volumes"]));
+            for container in containers(pod) {
+                wrong.extend(differences(container, &restricted_container()));
+                // Absent means that the pod's own apply.
+                let context = container.get("securityContext").unwrap_or(&Value::Null);
+                wrong.extend(present(
+                    context,
+                    &["runAsNonRoot", "runAsUser", "seccompProfile", "privileged"],
+                ));
+            }
+            findings.extend(
+                wrong
+                    .into_iter()
+                    .map(|it| format!("{} {}: {it}", kind(object), name(object))),
+            );
+        }
+        findings
+    }
+
+    /// No wildcard, no Secret, no way to further rights.
+    pub(super) fn check_rights(&self) -> Vec<String> {
+        let mut findings = Vec::new();
+        for role in self.of_kind("ClusterRole").chain(self.of_kind("Role")) {
+            for rule in list(role, "/rules") {
+                let all = ["/apiGroups", "/resources", "/verbs", "/nonResourceURLs"]
+                    .into_iter()
+                    .flat_map(|pointer| list(rule, pointer));
+                for entry in all.filter_map(Value::as_str) {
+                    if entry.contains('*') || entry == "secrets" || ESCALATING.contains(&entry) {
+                        findings.push(format!("{} {} grants {entry:?}", kind(role), name(role)));
+                    }
+                }
+            }
+        }
+        findings
+    }
+
+    /// An installation for one namespace reaches that one and its own, and needs nothing of the cluster.
+    pub(super) fn check_reach(&self, watched: &str) -> Vec<String> {
+        let mut findings = Vec::new();
+        for object in &self.0 {
+            let namespace = object.pointer("/metadata/namespace").and_then(Value::as_str);
+            if CLUSTER_WIDE.contains(&kind(object)) || ![Some(watched), Some(NAMESPACE)].contains(&namespace)
+            {
+                findings.push(format!(
+                    "{} {} is outside {watched} and {NAMESPACE}",
+                    kind(object),
+                    name(object)
+                ));
+            }
+        }
+        findings
+    }
+
+    /// What refers to something else by name or label finds it.
+    pub(super) fn check_references(&self) -> Vec<String> {
+        let mut findings = Vec::new();
+        for pair in self.0.windows(2) {
+            if let [one, two] = pair
+                && identity(one) == identity(two)
+            {
+                findings.push(format!("{} {} is rendered twice", kind(one), name(one)));
+            }
+        }
+        let pods: Vec<&Value> = self
+            .of_kind("Deployment")
+            .filter_map(|it| it.pointer("/spec/template"))
+            .collect();
+        for object in &self.0 {
+            for selector in selectors(object) {
+                if !pods.iter().any(|pod| selects(selector, pod)) {
+                    findings.push(format!("{} {} selects no pod", kind(object), name(object)));
+                }
+            }
+            if object.pointer("/roleRef").is_some() && !self.0.iter().any(|role| is_role_of(object, role)) {
+                findings.push(format!("{} {} refers to no role", kind(object), name(object)));
+            }
+        }
+        for pod in pods {
+            for constraint in list(pod, "/spec/topologySpreadConstraints") {
+                if constraint.get("labelSelector").is_none() {
+                    findings.push("a topologySpreadConstraint has no labelSelector".to_owned());
+                }
+            }
+        }
+        findings
+    }
+
+    /// The controller's rights, each as the start of a row of a table.
+    pub(super) fn rights_of_the_controller(&self) -> Vec<String> {
+        let mut rows = Vec::new();
+        for role in self
+            .0
+            .iter()
+            .filter(|role| matches!(kind(role), "ClusterRole" | "Role"))
+        {
+            if name(role).ends_with("-view") || name(role).ends_with("-edit") {
+                continue;
+            }
+            for rule in list(role, "/rules") {
+                let group = words(rule, "/apiGroups");
+                let group = if group.is_empty() {
+                    "core".to_owned()
+                } else {
+                    group
+                };
+                rows.push(format!(
+                    "| `{}` ({group}) | {} |",
+                    words(rule, "/resources"),
+                    words(rule, "/verbs")
+                ));
+            }
+        }
+        rows
+    }
+}
+
+fn restricted_pod() -> [(&'static str, Value); 3] {
+    [
+        ("/securityContext/runAsNonRoot", json!(true)),
+        ("/securityContext/seccompProfile/type", json!("RuntimeDefault")),
+        ("/enableServiceLinks", json!(false)),
+    ]
+}
+
+fn restricted_container() -> [(&'static str, Value); 3] {
+    [
+        ("/securityContext/allowPrivilegeEscalation", json!(false)),
+        ("/securityContext/readOnlyRootFilesystem", json!(true)),
+        ("/securityContext/capabilities", json!({"drop": ["ALL"]})),
+    ]
+}
+
+fn differences(value: &Value, wanted: &[(&str, Value)]) -> Vec<String> {
+    let differs = |(pointer, wanted): &&(&str, Value)| value.pointer(pointer) != Some(wanted);
+    wanted
+        .iter()
+        .filter(differs)
+        .map(|(pointer, wanted)| format!("{pointer} is not {wanted}"))
+        .collect()
+}
+
+fn present(value: &Value, unwanted: &[&str]) -> Vec<String> {
+    let found = unwanted.iter().filter(|field| value.get(field).is_some());
+    found.map(|field| format!("{field} is set")).collect()
+}
+
+fn kind(object: &Value) -> &str {
+    object.get("kind").and_then(Value::as_str).unwrap_or_default()
+}
+
+fn name(object: &Value) -> &str {
+    object
+        .pointer("/metadata/name")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+}
+
+fn identity(object: &Value) -> [String; 3] {
+    let namespace = object.pointer("/metadata/namespace").and_then(Value::as_str);
+    [kind(object), namespace.unwrap_or_default(), name(object)].map(str::to_owned)
+}
+
+fn list<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
+    value
+        .pointer(pointer)
+        .and_then(Value::as_array)
+        .map(Vec::as_slice)
+        .unwrap_or_default()
+}
+
+fn words(value: &Value, pointer: &str) -> String {
+    let words: Vec<&str> = list(value, pointer).iter().filter_map(Value::as_str).collect();
+    words.join(", ")
+}
+
+fn containers(pod: &Value) -> impl Iterator<Item = &Value> {
+    ["/initContainers", "/containers"]
+        .into_iter()
+        .flat_map(|pointer| list(pod, pointer))
+}
+
+/// The label maps by which an object finds pods.
+fn selectors(object: &Value) -> Vec<&Map<String, Value>> {
+    let pointer = if kind(object) == "Service" {
+        "/spec/selector"
+    } else {
+        "/spec/selector/matchLabels"
+    };
+    let crd = kind(object) == "CustomResourceDefinition";
+    object
+        .pointer(pointer)
+        .and_then(Value::as_object)
+        .into_iter()
+        .filter(|_| !crd)
+        .collect()
+}
+
+fn selects(selector: &Map<String, Value>, pod: &Value) -> bool {
+    let empty = Map::new();
+    let labels = pod
+        .pointer("/metadata/labels")
+        .and_then(Value::as_object)
+        .unwrap_or(&empty);
+    selector.iter().all(|(key, value)| labels.get(key) == Some(value))
+}
+
+fn is_role_of(binding: &Value, role: &Value) -> bool {
+    let wanted = |field| {
+        binding
+            .pointer(&format!("/roleRef/{field}"))
+            .and_then(Value::as_str)
+    };
+    let same_namespace = binding.pointer("/metadata/namespace") == role.pointer("/metadata/namespace");
+    wanted("kind") == Some(kind(role)) && wanted("name") == Some(name(role)) && same_namespace
+}
