@@ -141,7 +141,7 @@ fn build_binary() -> Result<PathBuf> {
         .args(["--target", &host])
         .arg("--target-dir")
         .arg(&target)
-        .env("CARGO_ENCODED_RUSTFLAGS", rustflags(&root))
+        .env("CARGO_ENCODED_RUSTFLAGS", rustflags(&root, &target))
         .status()
         .context("cannot run cargo")?;
     ensure!(
@@ -154,12 +154,18 @@ fn build_binary() -> Result<PathBuf> {
 
 /// Static, and without this machine's folders in panic messages: they would make each
 /// machine's image another one.
-fn rustflags(root: &Path) -> OsString {
+fn rustflags(root: &Path, target: &Path) -> OsString {
     let mut flags = OsString::from("-Ctarget-feature=+crt-static");
     let home = env::var_os("CARGO_HOME")
         .map(PathBuf::from)
         .or_else(|| env::home_dir().map(|home| home.join(".cargo")));
-    for (folder, shown) in [(Some(root.to_path_buf()), "/src"), (home, "/cargo")] {
+    // The last one that matches is taken, and the target directory is often below the root.
+    let folders = [
+        (Some(root), "/src"),
+        (home.as_deref(), "/cargo"),
+        (Some(target), "/target"),
+    ];
+    for (folder, shown) in folders {
         let Some(folder) = folder else { continue };
         // Cargo separates encoded flags by this byte, so that folders may hold spaces.
         flags.push("\u{1f}--remap-path-prefix=");
@@ -227,7 +233,9 @@ mod tests {
 
     #[test]
     fn flags_are_separated_so_that_folders_may_hold_spaces() {
-        let flags = rustflags(Path::new("/with a space")).into_string().expect("text");
+        let flags = rustflags(Path::new("/with a space"), Path::new("/t"))
+            .into_string()
+            .expect("text");
         assert!(flags.contains("\u{1f}--remap-path-prefix=/with a space=/src"));
     }
 }

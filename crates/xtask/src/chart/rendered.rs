@@ -12,6 +12,8 @@ pub(super) const NAMESPACE: &str = "cloneset-system";
 
 /// Verbs that hand out rights that their holder does not have.
 const ESCALATING: [&str; 3] = ["escalate", "bind", "impersonate"];
+/// A selector can never change, so nothing in it may depend on the chart's version or on values.
+const SELECTED_BY: [&str; 2] = ["app.kubernetes.io/instance", "app.kubernetes.io/name"];
 const CLUSTER_WIDE: [&str; 3] = ["ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition"];
 
 /// The objects of one rendering, sorted by kind, namespace and name.
@@ -147,9 +149,16 @@ impl Rendered {
             .filter_map(|it| it.pointer("/spec/template"))
             .collect();
         for object in &self.0 {
-            for selector in selectors(object) {
+            if let Some(selector) = selector(object) {
                 if !pods.iter().any(|pod| selects(selector, pod)) {
                     findings.push(format!("{} {} selects no pod", kind(object), name(object)));
+                }
+                if !selector.keys().eq(SELECTED_BY) {
+                    findings.push(format!(
+                        "{} {} does not select by {SELECTED_BY:?}",
+                        kind(object),
+                        name(object)
+                    ));
                 }
             }
             if object.pointer("/roleRef").is_some() && !self.0.iter().any(|role| is_role_of(object, role)) {
@@ -260,29 +269,20 @@ fn containers(pod: &Value) -> impl Iterator<Item = &Value> {
         .flat_map(|pointer| list(pod, pointer))
 }
 
-/// The label maps by which an object finds pods.
-fn selectors(object: &Value) -> Vec<&Map<String, Value>> {
-    let pointer = if kind(object) == "Service" {
+/// The label map by which an object finds pods.
+fn selector(object: &Value) -> Option<&Map<String, Value>> {
+    let service = kind(object) == "Service";
+    let pointer = if service {
         "/spec/selector"
     } else {
         "/spec/selector/matchLabels"
     };
-    let crd = kind(object) == "CustomResourceDefinition";
-    object
-        .pointer(pointer)
-        .and_then(Value::as_object)
-        .into_iter()
-        .filter(|_| !crd)
-        .collect()
+    object.pointer(pointer)?.as_object()
 }
 
 fn selects(selector: &Map<String, Value>, pod: &Value) -> bool {
-    let empty = Map::new();
-    let labels = pod
-        .pointer("/metadata/labels")
-        .and_then(Value::as_object)
-        .unwrap_or(&empty);
-    selector.iter().all(|(key, value)| labels.get(key) == Some(value))
+    let label = |key: &String| pod.pointer("/metadata/labels").and_then(|labels| labels.get(key));
+    selector.iter().all(|(key, value)| label(key) == Some(value))
 }
 
 fn is_role_of(binding: &Value, role: &Value) -> bool {
