@@ -1,0 +1,405 @@
+//! The numbers: how many pods a CloneSet is short of or has too many of, per revision, and how many may be
+//! touched now. `docs/explanation/numbers.md` tells the same to users.
+//!
+//! Pure arithmetic over counts: it must not know the API types, how a percentage is rounded (`desired`), which
+//! pods are chosen (`order`, `scale`, `update`) or what time it is. It uses nothing but std, because `cargo xtask
+//! mutants` compiles this file alone, once for every term that could be wrong.
+
+/// What the spec asks for, resolved to numbers of pods: each 0 or more, `partition` at most `replicas`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Targets {
+    /// Pods wanted in total.
+    pub replicas: i32,
+    /// Pods that stay at an old revision.
+    pub partition: i32,
+    /// Pods that may be unavailable at a time.
+    pub max_unavailable: i32,
+    /// Pods allowed above `replicas` while pods are being replaced; 0 while paused.
+    pub max_surge: i32,
+    /// Scale-out stops while this many pods are unavailable; `i32::MAX` when unlimited.
+    pub scale_max_unavailable: i32,
+    /// Pods in `PreparingDelete` no longer count as replicas, so they are replaced before they are gone.
+    pub exclude_preparing_delete: bool,
+    /// Surplus new pods may go back to the current revision (gate `CloneSetPartitionRollback`, and there is a
+    /// current revision other than the update revision).
+    pub may_roll_back: bool,
+}
+
+/// One pod as the formulas see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PodFact {
+    /// It has the update revision; every other pod is old.
+    pub is_new: bool,
+    /// A `preDelete` hook holds its deletion.
+    pub preparing_delete: bool,
+    /// Somebody asked for this very pod to go.
+    pub specified_delete: bool,
+    /// It serves: state Normal, ready, and ready for longer than `minReadySeconds`.
+    pub available: bool,
+}
+
+/// What separates the pods that exist from the pods that are wanted. All fields but `update_num` and
+/// `update_max_unavailable` are 0 or more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Diff {
+    /// Pods missing.
+    pub up: i32,
+    /// Old pods missing; may exceed `up`, then all `up` pods are made of the current revision.
+    pub up_old: i32,
+    /// How many of the missing pods may be created now.
+    pub up_limit: i32,
+    /// Pods too many that are not leaving already.
+    pub down: i32,
+    /// Old pods too many; may exceed `down`, then all `down` pods are taken from the old ones.
+    pub down_old: i32,
+    /// How many *available* pods may be deleted now; pods that are not available need no budget.
+    pub ready_limit: i32,
+    /// Pods wanted above `replicas` for now.
+    pub surge: i32,
+    /// How many of the surge pods are of the current revision.
+    pub surge_old: i32,
+    /// Pods that change revision: above 0 to the update revision, below 0 back to the current one.
+    pub update_num: i32,
+    /// Updates may proceed while fewer pods than this are unavailable; 0 or below: not now.
+    pub update_max_unavailable: i32,
+}
+
+/// Compares pods with targets. Nothing here depends on the order of the pods.
+#[must_use]
+pub fn diff(targets: &Targets, pods: impl IntoIterator<Item = PodFact>) -> Diff {
+    let targets = Wide::from(*targets);
+    let pods = Tally::of(pods);
+    let excess = Excess::of(&targets, &pods);
+    let surge = Surge::of(&targets, &pods, &excess);
+    let up = scale_up(&targets, &pods, &surge);
+    let down = scale_down(&targets, &pods, &surge);
+    let update_num = update_num(&excess);
+    Diff {
+        up: narrow(up.total),
+        up_old: narrow(up.old),
+        up_limit: narrow(up.now),
+        down: narrow(down.total),
+        down_old: narrow(down.old),
+        ready_limit: narrow(down.now),
+        surge: narrow(surge.total),
+        surge_old: narrow(surge.old),
+        update_num: narrow(update_num),
+        update_max_unavailable: narrow(update_max_unavailable(&targets, &pods, update_num)),
+    }
+}
+
+/// [`Targets`] as 64-bit numbers: the formulas add a handful of 32-bit values, so nothing here can overflow and
+/// no intermediate result is cut off.
+struct Wide {
+    replicas: i64,
+    partition: i64,
+    max_unavailable: i64,
+    max_surge: i64,
+    scale_max_unavailable: i64,
+    exclude_preparing_delete: bool,
+    may_roll_back: bool,
+}
+
+impl From<Targets> for Wide {
+    fn from(targets: Targets) -> Self {
+        Self {
+            replicas: targets.replicas.into(),
+            partition: targets.partition.into(),
+            max_unavailable: targets.max_unavailable.into(),
+            max_surge: targets.max_surge.into(),
+            scale_max_unavailable: targets.scale_max_unavailable.into(),
+            exclude_preparing_delete: targets.exclude_preparing_delete,
+            may_roll_back: targets.may_roll_back,
+        }
+    }
+}
+
+/// Back to the width of the API. Only the upper edge can be passed (a huge `maxUnavailable` and a surge pod): every
+/// result is at least −2147483647, as no target is below 0 and each is subtracted once at most.
+fn narrow(value: i64) -> i32 {
+    i32::try_from(value).unwrap_or(i32::MAX)
+}
+
+/// The pods of one side (new or old), counted. Every pod is in `active` or in `preparing_delete`.
+///
+/// Of five new pods, one in `PreparingDelete`, one specified to delete and one not available:
+/// `preparing_delete` 1, `active` 4, of these `to_delete` 1 and `unavailable` 1.
+#[derive(Default)]
+struct Side {
+    preparing_delete: i64,
+    active: i64,
+    to_delete: i64,
+    unavailable: i64,
+}
+
+impl Side {
+    /// Each pod is counted for one trouble only: leaving behind a hook, else to be deleted, else unavailable.
+    fn count(&mut self, pod: PodFact) {
+        if pod.preparing_delete {
+            self.preparing_delete += 1;
+            return;
+        }
+        self.active += 1;
+        if pod.specified_delete {
+            self.to_delete += 1;
+        } else if !pod.available {
+            self.unavailable += 1;
+        }
+    }
+}
+
+/// All pods, counted.
+#[derive(Default)]
+struct Tally {
+    new: Side,
+    old: Side,
+}
+
+impl Tally {
+    fn of(pods: impl IntoIterator<Item = PodFact>) -> Self {
+        let mut tally = Self::default();
+        for pod in pods {
+            let side = if pod.is_new {
+                &mut tally.new
+            } else {
+                &mut tally.old
+            };
+            side.count(pod);
+        }
+        tally
+    }
+
+    fn active(&self) -> i64 {
+        self.new.active + self.old.active
+    }
+
+    fn preparing_delete(&self) -> i64 {
+        self.new.preparing_delete + self.old.preparing_delete
+    }
+
+    fn to_delete(&self) -> i64 {
+        self.new.to_delete + self.old.to_delete
+    }
+
+    /// Every pod, whatever its state.
+    fn pods(&self) -> i64 {
+        self.active() + self.preparing_delete()
+    }
+
+    /// Pods that do not serve and that nobody asked to delete; those preparing for deletion are among them.
+    fn unavailable(&self) -> i64 {
+        self.preparing_delete() + self.new.unavailable + self.old.unavailable
+    }
+}
+
+/// Active pods above (below 0: short of) the number the partition gives each revision.
+///
+/// R=5, partition 3, 4 old + 1 new: old 4 − 3 = 1 too many, new 1 − (5 − 3) = −1, one missing.
+struct Excess {
+    old: i64,
+    new: i64,
+}
+
+impl Excess {
+    /// Without permission to roll back, too few old or too many new pods are taken as they are: a pod that has
+    /// the update revision keeps it. R=5, partition 4, 1 old + 4 new: 0 and 0 instead of −3 and 3.
+    fn of(targets: &Wide, pods: &Tally) -> Self {
+        let old = pods.old.active - targets.partition;
+        let new = pods.new.active - (targets.replicas - targets.partition);
+        if targets.may_roll_back {
+            Self { old, new }
+        } else {
+            Self {
+                old: old.max(0),
+                new: new.min(0),
+            }
+        }
+    }
+}
+
+/// Pods wanted above the replicas: never more than `maxSurge`, and only while a pod has to be replaced.
+struct Surge {
+    total: i64,
+    old: i64,
+}
+
+impl Surge {
+    /// Deleting and updating share the surge; the larger need wins, they are not added.
+    ///
+    /// S=2, one pod to delete beyond what may be unavailable and three pods to update: surge 2, both new.
+    fn of(targets: &Wide, pods: &Tally, excess: &Excess) -> Self {
+        let scale = Self::to_replace_deleted(targets, pods);
+        let update = Self::to_update(targets, excess);
+        let need = if scale.total >= update.total {
+            scale
+        } else {
+            update
+        };
+        let total = need.total.min(targets.max_surge);
+        Self {
+            total,
+            old: need.old.min(total),
+        }
+    }
+
+    /// One for every pod specified to delete that `maxUnavailable` cannot cover: it goes when its stand-in serves.
+    ///
+    /// U=0, 1 of 5 pods to delete, all serving: 0 + 1 − 0 = 1. With U=1 there is no need: 0. New pods are
+    /// replaced first, so the need is for old ones only where it exceeds the new pods to delete.
+    fn to_replace_deleted(targets: &Wide, pods: &Tally) -> Self {
+        let to_delete = pods.to_delete();
+        let uncovered = pods.unavailable() + to_delete - targets.max_unavailable;
+        let total = uncovered.max(0).min(to_delete);
+        Self {
+            total,
+            old: (total - pods.new.to_delete).max(0),
+        }
+    }
+
+    /// Towards the update revision: one new pod ahead of each old pod that has to go, up to `maxSurge`, until the
+    /// last of them (Kruise's surge decays as the rollout ends). R=198, S=50, 176 new + 44 old: 44.
+    ///
+    /// Back to the current revision: one old pod ahead of each new pod that changes. R=5, partition 4,
+    /// 1 old + 4 new: min(3, 3) = 3.
+    fn to_update(targets: &Wide, excess: &Excess) -> Self {
+        if excess.old > 0 && excess.new < 0 {
+            Self {
+                total: excess.old.min(targets.max_surge),
+                old: 0,
+            }
+        } else if excess.old < 0 && excess.new > 0 {
+            let back = excess.new.min(-excess.old);
+            Self {
+                total: back,
+                old: back,
+            }
+        } else {
+            Self { total: 0, old: 0 }
+        }
+    }
+}
+
+/// One direction of scaling: pods in total, old pods among them (unclamped), and how many now.
+#[derive(Default)]
+struct Step {
+    total: i64,
+    old: i64,
+    now: i64,
+}
+
+/// Missing pods: what is wanted less what exists, throttled so that never more than
+/// `scaleStrategy.maxUnavailable` pods are on their way up.
+///
+/// R=6, scale limit 2, 2 serving + 1 not: 3 missing, 2 − 1 = 1 of them now. Pods specified to delete still hold
+/// their place, and so do pods in `PreparingDelete` unless they are excluded.
+fn scale_up(targets: &Wide, pods: &Tally, surge: &Surge) -> Step {
+    let (mut counted, mut counted_old) = (pods.pods(), pods.old.active + pods.old.preparing_delete);
+    if targets.exclude_preparing_delete {
+        counted -= pods.preparing_delete();
+        counted_old -= pods.old.preparing_delete;
+    }
+    let missing = targets.replicas + surge.total - counted;
+    if missing <= 0 {
+        return Step::default();
+    }
+    let missing_old = targets.partition + surge.old - counted_old;
+    let room = targets.scale_max_unavailable - pods.unavailable();
+    Step {
+        total: missing,
+        old: missing_old.max(0),
+        now: room.max(0).min(missing),
+    }
+}
+
+/// Surplus pods, not counting those on their way out already, and the budget for deleting serving pods: after
+/// it is used up, R − U pods still serve.
+///
+/// R=5, U=1, 6 serving: 1 surplus and a budget of 1 + (6 − 5) − 0 = 2. With one of the 6 to be deleted anyway:
+/// no surplus, the same budget. With one in `PreparingDelete`: no surplus either (Kruise counts it as one,
+/// and then waits for it).
+fn scale_down(targets: &Wide, pods: &Tally, surge: &Surge) -> Step {
+    let to_delete = pods.to_delete();
+    let surplus = (pods.active() - to_delete - targets.replicas - surge.total).max(0);
+    if surplus == 0 && to_delete == 0 {
+        return Step::default();
+    }
+    let surplus_old = pods.old.active - pods.old.to_delete - targets.partition - surge.old;
+    let budget = targets.max_unavailable + pods.pods() - targets.replicas - pods.unavailable();
+    Step {
+        total: surplus,
+        old: if surplus > 0 { surplus_old.max(0) } else { 0 },
+        now: budget.max(0),
+    }
+}
+
+/// Pods that change revision: as many as are too many on one side *and* missing on the other.
+///
+/// R=5, partition 3, 5 old: old 2 too many, new 2 missing: 2 go forward. With a surge pod, 5 old + 1 new: 2 too
+/// many, 1 missing: 1 goes forward, and the other old pod is surplus when that is done.
+fn update_num(excess: &Excess) -> i64 {
+    if excess.old.abs() <= excess.new.abs() {
+        excess.old
+    } else {
+        -excess.new
+    }
+}
+
+/// The unavailable pods an update may bring it to: surge pods add to the allowance, missing pods use it up.
+///
+/// U=1, R=5: 1 with 5 pods, 2 with a surge pod, 0 (nothing now) with 4 pods.
+fn update_max_unavailable(targets: &Wide, pods: &Tally, update_num: i64) -> i64 {
+    if update_num == 0 {
+        0
+    } else {
+        targets.max_unavailable + pods.pods() - targets.replicas
+    }
+}
+
+/// What one pass of updates may take from its ordered candidates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UpdateLimit {
+    /// [`Diff::update_num`].
+    pub update_num: i32,
+    /// [`Diff::update_max_unavailable`].
+    pub update_max_unavailable: i32,
+    /// [`Targets::max_unavailable`].
+    pub max_unavailable: i32,
+    /// Pods of any revision that are not available.
+    pub unavailable: i32,
+    /// Those among them that have the target revision already.
+    pub unavailable_at_target: i32,
+}
+
+impl UpdateLimit {
+    /// Walks the candidates (each told as available or not) in their order and gives the indexes of those to
+    /// update now.
+    ///
+    /// Available pods never fall below R − U through it, and never more than max(M, U) pods of the target
+    /// revision are unproven at a time. An unavailable pod costs no availability, so only the second rule holds it;
+    /// an available one that does not fit is passed over, so a broken pod behind it is still replaced.
+    ///
+    /// R=3, U=1, candidates available, broken, available: M = 1 is used up by the broken pod, so the first is
+    /// passed over, the second taken (1 unproven), and the walk ends.
+    #[must_use]
+    pub fn take(&self, candidates: impl IntoIterator<Item = bool>) -> Vec<usize> {
+        let wanted = usize::try_from(self.update_num.unsigned_abs()).unwrap_or(usize::MAX);
+        let unproven_limit = self.update_max_unavailable.max(self.max_unavailable);
+        let mut unproven = self.unavailable_at_target;
+        let mut unavailable = self.unavailable;
+        let mut taken = Vec::new();
+        for (index, available) in candidates.into_iter().enumerate() {
+            if taken.len() >= wanted || unproven >= unproven_limit {
+                break;
+            }
+            if available {
+                if unavailable >= self.update_max_unavailable {
+                    continue;
+                }
+                unavailable = unavailable.saturating_add(1);
+            }
+            unproven = unproven.saturating_add(1);
+            taken.push(index);
+        }
+        taken
+    }
+}
