@@ -1,1 +1,115 @@
-//! Placeholder.
+//! What to do next: facts and wishes in, actions and reasons out.
+//!
+//! [`plan`] is the only entry. This crate must stay pure: no client, no runtime, no clock, no environment, no
+//! randomness; the same inputs always give the same plan. The controller does what a plan says, the plugin shows
+//! it, the simulated world applies it.
+
+pub mod action;
+mod context;
+pub mod desired;
+pub mod diff;
+pub mod instance_ids;
+pub mod manifest;
+pub mod normalise;
+mod order;
+pub mod revision;
+mod scale;
+pub mod snapshot;
+mod update;
+
+pub use action::{Action, DeleteReason, InService, NewRevision, Outlook, Plan, PodDeletion, RevisionWrite};
+pub use desired::{Desired, Features, UpdateType};
+pub use manifest::{NewPod, owner_reference};
+pub use snapshot::Snapshot;
+
+use cloneset_status::{Counts, Wait};
+use context::Context;
+use jiff::Timestamp;
+use revision::Revisions;
+
+/// Decides what to do for one CloneSet.
+///
+/// Scaling comes first: a pass that creates or deletes pods leaves updates to the next pass, which follows at
+/// once. Everything not done carries the reason that holds it back.
+pub fn plan(snapshot: &Snapshot, desired: &Desired, features: Features, now: Timestamp) -> Plan {
+    let revisions = Revisions::resolve(snapshot);
+    let context = Context::new(snapshot, desired, features, &revisions, now);
+    let mut plan = Plan { outlook: outlook(&context), ..Plan::default() };
+    await_availability(&context, &mut plan);
+    if snapshot.cloneset.metadata.deletion_timestamp.is_some() {
+        plan.waits.push(Wait::Deleting);
+        return plan;
+    }
+    if desired.is_blocked() {
+        plan.waits.push(Wait::Stalled);
+        return plan;
+    }
+    plan.revision.clone_from(&revisions.write);
+
+    let in_service = update::put_in_service(&context);
+    plan.actions.extend(in_service.actions);
+    plan.waits.extend(in_service.waits);
+
+    let diff = diff::diff(
+        &desired.targets(features, revisions.current_is_update()),
+        context.members.iter().map(|member| member.fact),
+    );
+    let scaling = scale::scale(&context, &diff);
+    plan.waits.extend(scaling.waits);
+    if scaling.actions.is_empty() {
+        let updating = update::update(&context, &diff);
+        plan.actions.extend(updating.actions);
+        plan.waits.extend(updating.waits);
+    } else {
+        plan.actions.extend(scaling.actions);
+        if diff.update_num != 0 {
+            plan.waits.push(Wait::ScalingFirst);
+        }
+    }
+    let stored_current = snapshot.cloneset.status.as_ref().and_then(|status| status.current_revision.as_deref());
+    let live = [
+        revisions.update.name.as_str(),
+        revisions.current.name.as_str(),
+        stored_current.unwrap_or_default(),
+    ];
+    plan.actions.extend(revision::surplus(snapshot, live, desired.revision_history_limit));
+    plan
+}
+
+/// The facts status needs. The current revision moves by intent only: the partition as written asks for every
+/// pod, and every pod is there and updated (`design.md` 6, deviation 6).
+fn outlook(context: &Context<'_>) -> Outlook {
+    let Context { snapshot, desired, revisions, now, .. } = context;
+    let counts = Counts::of(
+        snapshot.active_pods(),
+        |pod| revisions.is_new(pod),
+        desired.min_ready_seconds,
+        *now,
+    );
+    let complete = counts.updated == counts.replicas && counts.replicas == desired.replicas;
+    let current = if desired.updates_all && complete { &revisions.update } else { &revisions.current };
+    // A revision that is yet to be written is not named while the spec does not allow writing it.
+    let known = !desired.is_blocked() || revisions.write.is_none();
+    Outlook {
+        counts,
+        update_revision: known.then(|| revisions.update.name.clone()),
+        current_revision: known.then(|| current.name.clone()),
+        collision_count: revisions.collision_count,
+    }
+}
+
+/// Ready pods become available by the passing of time alone, which no event tells.
+fn await_availability(context: &Context<'_>, plan: &mut Plan) {
+    let waiting = context
+        .members
+        .iter()
+        .filter(|member| !member.fact.available)
+        .filter_map(|member| member.pod.available_from(context.desired.min_ready_seconds));
+    let (pods, until) = waiting.fold((0, None), |(pods, until): (i32, Option<Timestamp>), at| {
+        (pods + 1, Some(until.map_or(at, |earlier| earlier.min(at))))
+    });
+    if let Some(until) = until {
+        plan.waits.push(Wait::MinReadySeconds { pods, until });
+        plan.recheck_at = Some(until);
+    }
+}

@@ -1,0 +1,141 @@
+//! What a plan consists of: actions with their reasons, as data.
+//!
+//! An action carries all that doing it needs (name, preconditions) and nothing about how. The controller does
+//! them, the plugin prints them, the simulated world applies them.
+
+use crate::manifest::NewPod;
+use cloneset_api::names::events;
+use cloneset_status::{Counts, Wait};
+use jiff::Timestamp;
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// Everything one pass decided.
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct Plan {
+    /// A revision to write before anything else; if that fails, nothing else may be done.
+    pub revision: Option<RevisionWrite>,
+    /// What to do with pods and old revisions, in this order.
+    pub actions: Vec<Action>,
+    /// What is not done, and why.
+    pub waits: Vec<Wait>,
+    /// When time alone will change the answer.
+    pub recheck_at: Option<Timestamp>,
+    /// What status says about the pods as they are.
+    pub outlook: Outlook,
+}
+
+/// The facts a status needs that only planning knows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outlook {
+    /// The pods, counted.
+    pub counts: Counts,
+    /// Name of the update revision; `None` while the spec does not allow one to be made.
+    pub update_revision: Option<String>,
+    /// Name of the current revision, moved if the rollout is complete.
+    pub current_revision: Option<String>,
+    /// Collisions of revision names so far.
+    pub collision_count: i32,
+}
+
+/// A write of a revision.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RevisionWrite {
+    /// The template is new.
+    Create(NewRevision),
+    /// The template is an old one again: its revision becomes the newest.
+    Renumber {
+        /// The revision.
+        name: String,
+        /// Its UID, for the precondition.
+        uid: String,
+        /// Its new position.
+        to: i64,
+    },
+}
+
+/// A revision to create.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewRevision {
+    /// `<cloneset>-<hash>`.
+    pub name: String,
+    /// Labels: the template's and the hash.
+    pub labels: BTreeMap<String, String>,
+    /// Annotations.
+    pub annotations: BTreeMap<String, String>,
+    /// `{"spec":{"template":…}}`.
+    pub data: Value,
+    /// Position in the history.
+    pub number: i64,
+}
+
+/// One thing to do.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Create a pod.
+    CreatePod(NewPod),
+    /// Delete a pod.
+    DeletePod(PodDeletion),
+    /// Put a pod in service: gate True, labels as they should be, in one write.
+    PutInService(InService),
+    /// Delete a revision that nothing uses.
+    DeleteRevision {
+        /// The revision.
+        name: String,
+        /// Its UID, for the precondition.
+        uid: String,
+    },
+}
+
+/// A pod to delete.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PodDeletion {
+    /// The pod.
+    pub name: String,
+    /// Its UID: the precondition every delete carries.
+    pub uid: String,
+    /// Its resourceVersion, where the choice depended on the state it was in (a pod chosen because it was not
+    /// available must still not be available when the delete arrives).
+    pub resource_version: Option<String>,
+    /// Why.
+    pub why: DeleteReason,
+}
+
+/// Why a pod is deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeleteReason {
+    /// There are more pods than there should be.
+    ScaleIn,
+    /// Somebody asked for this pod to go.
+    Specified,
+    /// It makes place for another revision.
+    Update,
+}
+
+impl DeleteReason {
+    /// Reasons of the events for success and failure.
+    pub fn event_reasons(self) -> (&'static str, &'static str) {
+        match self {
+            Self::ScaleIn | Self::Specified => (events::SUCCESSFUL_DELETE, events::FAILED_DELETE),
+            Self::Update => (events::SUCCESSFUL_UPDATE_POD_RECREATE, events::FAILED_UPDATE_POD_RECREATE),
+        }
+    }
+}
+
+/// A pod to put in service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InService {
+    /// The pod.
+    pub name: String,
+    /// Its UID, for the precondition.
+    pub uid: String,
+    /// Must the readiness gate be set to True?
+    pub gate: bool,
+    /// Labels to set.
+    pub labels: BTreeMap<String, String>,
+    /// Annotations to set.
+    pub annotations: BTreeMap<String, String>,
+    /// The moment the condition turns True.
+    pub at: Timestamp,
+}

@@ -1,0 +1,202 @@
+//! The pod object made from a revision's template (`behaviour.md` 3.1).
+//!
+//! The template is the user's: everything in it is kept, and only what makes the pod ours is added. No default
+//! of Kubernetes is filled in here.
+
+use cloneset_api::CloneSet;
+use cloneset_api::names::{API_VERSION, KIND, annotations, labels, lifecycle, pod_conditions};
+use cloneset_status::facts::short_revision;
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+use std::sync::Arc;
+
+/// Bytes a label's value may have.
+const MAX_LABEL_VALUE: usize = 63;
+
+/// A revision's name and template, shared by all pods made from it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RevisionTemplate {
+    /// The revision's name.
+    pub name: String,
+    /// The pod template it records.
+    pub template: Value,
+}
+
+/// A pod to create.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewPod {
+    /// `<cloneset>-<id>`.
+    pub name: String,
+    /// The instance id.
+    pub id: String,
+    /// What it is made from.
+    pub revision: Arc<RevisionTemplate>,
+    /// Value of the revision label.
+    pub revision_label: String,
+}
+
+impl NewPod {
+    pub(crate) fn new(cloneset: &str, id: String, revision: &Arc<RevisionTemplate>, short_hash: bool) -> Self {
+        let full = revision.name.as_str();
+        let label = if short_hash || full.len() > MAX_LABEL_VALUE { short_revision(full) } else { full };
+        Self {
+            name: format!("{cloneset}-{id}"),
+            id,
+            revision: Arc::clone(revision),
+            revision_label: label.to_owned(),
+        }
+    }
+
+    /// The object to POST, controlled by `owner`.
+    pub fn manifest(&self, owner: &CloneSet, now: Timestamp) -> Value {
+        let template = &self.revision.template;
+        let mut metadata = Map::new();
+        for field in ["labels", "annotations", "finalizers"] {
+            if let Some(value) = template.pointer(&format!("/metadata/{field}")).filter(|value| !value.is_null()) {
+                metadata.insert(field.into(), value.clone());
+            }
+        }
+        metadata.insert("name".into(), json!(self.name));
+        metadata.insert("namespace".into(), json!(owner.metadata.namespace));
+        metadata.insert("ownerReferences".into(), json!([owner_reference(owner)]));
+        let own_labels = [
+            (labels::INSTANCE_ID, self.id.as_str()),
+            (labels::REVISION, self.revision_label.as_str()),
+            (labels::POD_TEMPLATE_HASH, short_revision(&self.revision.name)),
+            (labels::LIFECYCLE_STATE, lifecycle::PREPARING_NORMAL),
+        ];
+        for (key, value) in own_labels {
+            set(&mut metadata, "labels", key, value);
+        }
+        set(&mut metadata, "annotations", annotations::LIFECYCLE_TIMESTAMP, &rfc3339(now));
+        json!({
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": metadata,
+            "spec": with_readiness_gate(template.get("spec").cloned().unwrap_or_default()),
+        })
+    }
+}
+
+/// The controller reference every object of ours carries. It names the version we serve, because the garbage
+/// collector looks up exactly that one.
+pub fn owner_reference(owner: &CloneSet) -> Value {
+    json!({
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "name": owner.metadata.name,
+        "uid": owner.metadata.uid,
+        "controller": true,
+        "blockOwnerDeletion": true,
+    })
+}
+
+/// A time as Kruise writes it into annotations: RFC 3339, whole seconds.
+pub(crate) fn rfc3339(time: Timestamp) -> String {
+    Timestamp::from_second(time.as_second()).unwrap_or(time).to_string()
+}
+
+fn set(metadata: &mut Map<String, Value>, field: &str, key: &str, value: &str) {
+    let entries = metadata.entry(field).or_insert_with(|| json!({}));
+    if let Some(entries) = entries.as_object_mut() {
+        entries.insert(key.to_owned(), json!(value));
+    }
+}
+
+fn with_readiness_gate(mut spec: Value) -> Value {
+    let Some(fields) = spec.as_object_mut() else { return spec };
+    let gates = fields.entry("readinessGates").or_insert_with(|| json!([]));
+    if gates.is_null() {
+        *gates = json!([]);
+    }
+    let ours = json!({"conditionType": pod_conditions::IN_PLACE_UPDATE_READY});
+    if let Some(gates) = gates.as_array_mut()
+        && !gates.contains(&ours)
+    {
+        gates.push(ours);
+    }
+    spec
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn owner() -> CloneSet {
+        serde_json::from_value(json!({
+            "apiVersion": API_VERSION, "kind": KIND,
+            "metadata": {"name": "web", "namespace": "shop", "uid": "u-1"},
+            "spec": {"selector": {}, "template": {}}
+        }))
+        .unwrap()
+    }
+
+    fn pod_of(revision: &str, template: Value) -> Value {
+        let revision = Arc::new(RevisionTemplate { name: revision.to_owned(), template });
+        NewPod::new("web", "bcdfg".into(), &revision, false).manifest(&owner(), Timestamp::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn a_pod_is_its_template_plus_what_makes_it_ours() {
+        let pod = pod_of(
+            "web-hash",
+            json!({
+                "metadata": {"creationTimestamp": null, "name": "ignored", "labels": {"app": "web"},
+                             "annotations": {"team": "shop"}, "finalizers": ["a.b/c"]},
+                "spec": {"containers": [{"name": "main", "newField": {"kept": null}}],
+                         "readinessGates": [{"conditionType": "www.example.com/feature-1"}]}
+            }),
+        );
+        assert_eq!(
+            pod,
+            json!({
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "metadata": {
+                    "name": "web-bcdfg",
+                    "namespace": "shop",
+                    "labels": {
+                        "app": "web",
+                        "apps.kruise.io/cloneset-instance-id": "bcdfg",
+                        "controller-revision-hash": "web-hash",
+                        "pod-template-hash": "hash",
+                        "lifecycle.apps.kruise.io/state": "PreparingNormal"
+                    },
+                    "annotations": {
+                        "team": "shop",
+                        "lifecycle.apps.kruise.io/timestamp": "1970-01-01T00:00:00Z"
+                    },
+                    "finalizers": ["a.b/c"],
+                    "ownerReferences": [{
+                        "apiVersion": "apps.kruise.io/v1alpha1", "kind": "CloneSet", "name": "web", "uid": "u-1",
+                        "controller": true, "blockOwnerDeletion": true
+                    }]
+                },
+                "spec": {
+                    "containers": [{"name": "main", "newField": {"kept": null}}],
+                    "readinessGates": [
+                        {"conditionType": "www.example.com/feature-1"},
+                        {"conditionType": "InPlaceUpdateReady"}
+                    ]
+                }
+            })
+        );
+    }
+
+    #[test]
+    fn nulls_where_go_clients_write_them_and_a_gate_already_there_do_no_harm() {
+        let pod = pod_of("web-hash", json!({"metadata": {"labels": null}, "spec": {"readinessGates": null}}));
+        assert_eq!(pod["metadata"]["labels"]["pod-template-hash"], "hash");
+        assert_eq!(pod["spec"]["readinessGates"], json!([{"conditionType": "InPlaceUpdateReady"}]));
+        let again = pod_of("web-hash", json!({"spec": pod["spec"]}));
+        assert_eq!(again["spec"], pod["spec"]);
+    }
+
+    #[test]
+    fn a_revision_name_too_long_for_a_label_is_carried_in_its_short_form() {
+        let long = format!("{}-hash", "w".repeat(60));
+        assert_eq!(pod_of(&long, json!({}))["metadata"]["labels"]["controller-revision-hash"], "hash");
+        let fits = format!("{}-hash", "w".repeat(58));
+        assert_eq!(pod_of(&fits, json!({}))["metadata"]["labels"]["controller-revision-hash"], fits.as_str());
+    }
+}

@@ -1,0 +1,197 @@
+//! Which pod goes first: the order of scale-in (`behaviour.md` 4.5) and the default order of updates (5.4).
+//!
+//! Orders only; how many go is decided by `diff`. Every order is total (names break ties), so the same snapshot
+//! always gives the same plan.
+
+use cloneset_api::names::annotations;
+use cloneset_api::names::pod_conditions::READY;
+use cloneset_status::Pod;
+use jiff::Timestamp;
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+/// What every order starts with: unassigned first, then by phase.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Standing {
+    has_node: bool,
+    phase: u8,
+}
+
+impl Standing {
+    fn of(pod: &Pod) -> Self {
+        let phase = match pod.status.phase.as_deref() {
+            Some("Unknown") => 1,
+            Some("Running") => 2,
+            _ => 0,
+        };
+        Self { has_node: pod.has_node(), phase }
+    }
+}
+
+/// What every order ends with: first the one that became ready last, restarted most, was made last.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Age {
+    ready_since: Option<Reverse<Timestamp>>,
+    restarts: Reverse<i32>,
+    created: Option<Reverse<Timestamp>>,
+    name: String,
+}
+
+impl Age {
+    fn of(pod: &Pod) -> Self {
+        Self {
+            ready_since: pod.ready_since().map(Reverse),
+            restarts: Reverse(pod.restarts()),
+            created: pod.metadata.creation_timestamp.as_ref().map(|time| Reverse(time.0)),
+            name: pod.name().to_owned(),
+        }
+    }
+}
+
+/// Sorts pods so that those to be updated first come first.
+pub(crate) fn sort_for_update(pods: &mut [&Pod]) {
+    pods.sort_by_cached_key(|pod| (Standing::of(pod), pod.condition_is_true(READY), Age::of(pod)));
+}
+
+/// Sorts pods so that those to be deleted first come first. `is_available` is the availability with
+/// `minReadySeconds`.
+pub(crate) fn sort_for_scale_in(pods: &mut [&Pod], is_available: impl Fn(&Pod) -> bool) {
+    let ranks = same_node_ranks(pods);
+    pods.sort_by_cached_key(|pod| {
+        let ready = pod.condition_is_true(READY);
+        let rank = Reverse(ranks.get(pod.uid()).copied().unwrap_or(0));
+        (Standing::of(pod), is_available(pod), ready, deletion_cost(pod), rank, Age::of(pod))
+    });
+}
+
+/// Per node, the pods in their own order of deletion get ranks n-1 … 0: the more pods share a node, the earlier
+/// one of them goes. Pods without a node rank 0. By UID.
+fn same_node_ranks<'a>(pods: &[&'a Pod]) -> BTreeMap<&'a str, usize> {
+    let mut by_node: BTreeMap<&str, Vec<&'a Pod>> = BTreeMap::new();
+    for &pod in pods {
+        if let Some(node) = pod.spec.node_name.as_deref().filter(|node| !node.is_empty()) {
+            by_node.entry(node).or_default().push(pod);
+        }
+    }
+    let mut ranks = BTreeMap::new();
+    for mut on_node in by_node.into_values() {
+        on_node.sort_by_cached_key(|pod| {
+            (Standing::of(pod), pod.condition_is_true(READY), deletion_cost(pod), Age::of(pod))
+        });
+        let count = on_node.len();
+        ranks.extend(on_node.into_iter().enumerate().map(|(index, pod)| (pod.uid(), count - 1 - index)));
+    }
+    ranks
+}
+
+/// The deletion cost; anything but a canonical int32 counts as 0, as in Kubernetes.
+fn deletion_cost(pod: &Pod) -> i32 {
+    let text = pod.annotation(annotations::DELETION_COST).unwrap_or("0");
+    let canonical = matches!(text.as_bytes(), [b'0'] | [b'-' | b'1'..=b'9', ..]);
+    if canonical { text.parse().unwrap_or(0) } else { 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    /// A running, assigned, ready pod, changed by a merge of `change` into its JSON.
+    fn pod(name: &str, change: Value) -> Pod {
+        let mut value = json!({
+            "metadata": {"name": name, "uid": name, "creationTimestamp": "2026-01-01T00:00:00Z"},
+            "spec": {"nodeName": format!("node-of-{name}")},
+            "status": {"phase": "Running", "conditions": [
+                {"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:10Z"}
+            ]}
+        });
+        merge(&mut value, change);
+        serde_json::from_value(value).unwrap()
+    }
+
+    fn merge(into: &mut Value, change: Value) {
+        match (into, change) {
+            (Value::Object(into), Value::Object(change)) => {
+                for (key, value) in change {
+                    merge(into.entry(key).or_insert(Value::Null), value);
+                }
+            }
+            (into, change) => *into = change,
+        }
+    }
+
+    fn scale_in_order(pods: &[Pod], available: &[&str]) -> Vec<String> {
+        let mut sorted: Vec<&Pod> = pods.iter().collect();
+        sort_for_scale_in(&mut sorted, |pod| available.contains(&pod.name()));
+        sorted.iter().map(|pod| pod.name().to_owned()).collect()
+    }
+
+    #[test]
+    fn scale_in_takes_first_what_serves_least() {
+        let not_ready = json!({"status": {"conditions": [{"type": "Ready", "status": "False"}]}});
+        let restarted = json!({"status": {"containerStatuses": [{"restartCount": 3}]}});
+        let cost = |cost: &str| json!({"metadata": {"annotations": {"controller.kubernetes.io/pod-deletion-cost": cost}}});
+        // Each pod is expected after the one before it; all share everything the next criterion does not name.
+        let pods = [
+            pod("z-no-node", json!({"spec": {"nodeName": ""}})),
+            pod("y-pending", json!({"status": {"phase": "Pending"}})),
+            pod("x-unknown", json!({"status": {"phase": "Unknown"}})),
+            pod("w-not-ready", not_ready),
+            pod("v-not-available", json!({})),
+            pod("u-cheap", cost("-5")),
+            pod("t-recently-ready", json!({"status": {"conditions": [
+                {"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:20Z"}]}})),
+            pod("s-restarted", restarted),
+            pod("r-young", json!({"metadata": {"creationTimestamp": "2026-01-01T00:00:05Z"}})),
+            pod("a-plain", json!({})),
+            pod("b-same-but-for-the-name", json!({})),
+            pod("a-dear", cost("7")),
+        ];
+        let expected: Vec<String> = pods.iter().map(|pod| pod.name().to_owned()).collect();
+        let available: Vec<&str> =
+            expected.iter().skip(5).map(String::as_str).collect();
+        let mut shuffled = pods.to_vec();
+        shuffled.reverse();
+        assert_eq!(scale_in_order(&shuffled, &available), expected);
+    }
+
+    #[test]
+    fn scenario_117_the_fuller_node_gives_first() {
+        let on = |name: &str, node: &str| pod(name, json!({"spec": {"nodeName": node}}));
+        let pods = [on("a1", "a"), on("a2", "a"), on("a3", "a"), on("b1", "b"), on("b2", "b"), on("c1", "c")];
+        let refs: Vec<&Pod> = pods.iter().collect();
+        let ranks = same_node_ranks(&refs);
+        let by_name: Vec<_> = ranks.into_iter().collect();
+        assert_eq!(by_name, [("a1", 2), ("a2", 1), ("a3", 0), ("b1", 1), ("b2", 0), ("c1", 0)]);
+        assert_eq!(scale_in_order(&pods, &["a1", "a2", "a3", "b1", "b2", "c1"])[..2], ["a1", "a2"]);
+    }
+
+    #[test]
+    fn scenario_138_updates_go_by_phase_before_readiness() {
+        let pending = |ready: &str| {
+            json!({"status": {"phase": "Pending", "conditions": [{"type": "Ready", "status": ready}]}})
+        };
+        let pods = [
+            pod("0", pending("True")),
+            pod("1", pending("False")),
+            pod("3", json!({})),
+            pod("4", json!({"status": {"conditions": [{"type": "Ready", "status": "False"}]}})),
+        ];
+        let mut sorted: Vec<&Pod> = pods.iter().collect();
+        sort_for_update(&mut sorted);
+        let names: Vec<&str> = sorted.iter().map(|pod| pod.name()).collect();
+        assert_eq!(names, ["1", "0", "4", "3"]);
+    }
+
+    #[test]
+    fn a_deletion_cost_counts_only_when_it_is_a_canonical_int32() {
+        for (text, cost) in [
+            ("5", 5), ("-7", -7), ("0", 0), ("2147483647", i32::MAX),
+            ("+5", 0), ("008", 0), ("2147483648", 0), ("", 0), ("many", 0), (" 5", 0),
+        ] {
+            let annotated =
+                pod("p", json!({"metadata": {"annotations": {"controller.kubernetes.io/pod-deletion-cost": text}}}));
+            assert_eq!(deletion_cost(&annotated), cost, "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Creating and deleting pods until there are as many of each revision as there should be (`behaviour.md` 4.4,
+//! with deviation 10 of `design.md` 6).
+//!
+//! Comes before updating: a pass that scales leaves updates to the next one. Which numbers hold is `diff`'s to
+//! say, which pod goes first `order`'s.
+
+use crate::action::{Action, DeleteReason, PodDeletion};
+use crate::context::{Context, Member};
+use crate::diff::Diff;
+use crate::instance_ids::instance_ids;
+use crate::manifest::NewPod;
+use crate::order::sort_for_scale_in;
+use cloneset_status::{Pod, Wait};
+use std::collections::BTreeSet;
+
+/// Pods created in one pass at the most; the next pass follows at once.
+const MAX_WAVE: i32 = 500;
+
+/// What scaling does now and what it waits for.
+pub(crate) struct Scaling {
+    pub(crate) actions: Vec<Action>,
+    pub(crate) waits: Vec<Wait>,
+}
+
+/// Decides what to create and what to delete.
+///
+/// Creation never takes availability and deletion is bounded by the pods that are there now, so both may happen
+/// in one pass, and creation that is throttled holds nothing else back.
+pub(crate) fn scale(context: &Context<'_>, diff: &Diff) -> Scaling {
+    let mut scaling = Scaling { actions: create(context, diff), waits: Vec::new() };
+    if diff.up > diff.up_limit {
+        scaling.waits.push(Wait::ScaleUpLimited { missing: diff.up, limit: diff.up_limit });
+    }
+    let mut budget = Budget { available_pods: diff.ready_limit, held_back: 0 };
+    // No hook is built yet, so nothing holds a pod in PreparingDelete: it goes, whatever the budget.
+    let preparing = context.members.iter().filter(|member| member.fact.preparing_delete);
+    scaling.actions.extend(preparing.map(|member| delete(member.pod, false, DeleteReason::Specified)));
+
+    let specified = context.members.iter().filter(|m| m.fact.specified_delete && !m.fact.preparing_delete);
+    scaling.actions.extend(
+        specified
+            .filter(|member| budget.allows(member.fact.available))
+            .map(|member| delete(member.pod, !member.fact.available, DeleteReason::Specified)),
+    );
+    let surplus = surplus(context, diff);
+    scaling.actions.extend(
+        surplus
+            .into_iter()
+            .filter(|member| budget.allows(member.fact.available))
+            .map(|member| delete(member.pod, !member.fact.available, DeleteReason::ScaleIn)),
+    );
+    if budget.held_back > 0 {
+        scaling.waits.push(Wait::DeletionBudget { pods: budget.held_back });
+    }
+    scaling
+}
+
+/// Available pods that may still be deleted. Pods that are not available are free: deleting them takes nothing
+/// away. R=3, U=1, 4 pods available: 2 may go (one is surplus, one may be missing).
+struct Budget {
+    available_pods: i32,
+    held_back: i32,
+}
+
+impl Budget {
+    fn allows(&mut self, available: bool) -> bool {
+        if !available {
+            return true;
+        }
+        let allowed = self.available_pods > 0;
+        if allowed {
+            self.available_pods -= 1;
+        } else {
+            self.held_back += 1;
+        }
+        allowed
+    }
+}
+
+fn create(context: &Context<'_>, diff: &Diff) -> Vec<Action> {
+    let count = diff.up_limit.min(MAX_WAVE);
+    if count <= 0 {
+        return Vec::new();
+    }
+    let snapshot = context.snapshot;
+    let uid = snapshot.cloneset.metadata.uid.as_deref().unwrap_or_default();
+    let name = snapshot.cloneset.metadata.name.as_deref().unwrap_or_default();
+    let mut taken: BTreeSet<&str> = snapshot.pods.iter().filter_map(|pod| pod.instance_id()).collect();
+    taken.extend(snapshot.reserved_ids.iter().map(String::as_str));
+    let revisions = (0..count).map(|index| {
+        if index < diff.up_old { &context.revisions.current } else { &context.revisions.update }
+    });
+    instance_ids(uid, &taken)
+        .zip(revisions)
+        .map(|(id, revision)| Action::CreatePod(NewPod::new(name, id, revision, context.features.short_hash)))
+        .collect()
+}
+
+/// The pods that are too many, first those to go first. Pods that are leaving already count towards `down`.
+fn surplus<'a>(context: &Context<'a>, diff: &Diff) -> Vec<Member<'a>> {
+    let is_leaving = |member: &&Member<'_>| member.fact.preparing_delete;
+    let leaving = context.members.iter().filter(is_leaving).count();
+    let counted_leaving = if context.desired.exclude_preparing_delete { 0 } else { leaving };
+    let down = usize::try_from(diff.down).unwrap_or(0).saturating_sub(counted_leaving);
+    let (new, old): (Vec<Member<'a>>, Vec<Member<'a>>) = context
+        .members
+        .iter()
+        .filter(|member| !member.fact.preparing_delete && !member.fact.specified_delete)
+        .copied()
+        .partition(|member| member.fact.is_new);
+    let from_old = usize::try_from(diff.down_old).unwrap_or(0).min(down);
+    let mut chosen = first_to_go(old, from_old);
+    let rest = down.saturating_sub(chosen.len());
+    chosen.extend(first_to_go(new, rest));
+    chosen
+}
+
+fn first_to_go(group: Vec<Member<'_>>, count: usize) -> Vec<Member<'_>> {
+    if count >= group.len() {
+        return group;
+    }
+    let available: BTreeSet<&str> =
+        group.iter().filter(|member| member.fact.available).map(|member| member.pod.uid()).collect();
+    let mut pods: Vec<&Pod> = group.iter().map(|member| member.pod).collect();
+    sort_for_scale_in(&mut pods, |pod| available.contains(pod.uid()));
+    let chosen: BTreeSet<&str> = pods.into_iter().take(count).map(Pod::uid).collect();
+    group.into_iter().filter(|member| chosen.contains(member.pod.uid())).collect()
+}
+
+/// A delete; `because_of_state` binds it to the state the choice was made on.
+pub(crate) fn delete(pod: &Pod, because_of_state: bool, why: DeleteReason) -> Action {
+    Action::DeletePod(PodDeletion {
+        name: pod.name().to_owned(),
+        uid: pod.uid().to_owned(),
+        resource_version: pod.metadata.resource_version.clone().filter(|_| because_of_state),
+        why,
+    })
+}

@@ -1,0 +1,35 @@
+//! What deciding starts from: one CloneSet and everything it owns, at one moment.
+//!
+//! Plain data put together by whoever observes (the controller's index, the plugin, a simulated world). It holds
+//! no client and no clock, and nothing in it is fetched lazily.
+
+use cloneset_api::CloneSet;
+use cloneset_status::{Pod, Revision};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// One CloneSet and what it owns.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// The CloneSet, as read.
+    pub cloneset: Arc<CloneSet>,
+    /// Every pod it controls, also finished and terminating ones.
+    pub pods: Vec<Arc<Pod>>,
+    /// Every revision it controls.
+    pub revisions: Vec<Arc<Revision>>,
+    /// Instance ids that must not be used now although no pod carries them: freed a moment ago, or found taken
+    /// by somebody else's object.
+    pub reserved_ids: BTreeSet<String>,
+}
+
+impl Snapshot {
+    /// Pods that count as replicas.
+    pub(crate) fn active_pods(&self) -> impl Iterator<Item = &Pod> {
+        self.pods.iter().map(AsRef::as_ref).filter(|pod| pod.is_active())
+    }
+
+    /// How many pods count as replicas.
+    pub fn active_count(&self) -> i32 {
+        i32::try_from(self.active_pods().count()).unwrap_or(i32::MAX)
+    }
+}

@@ -1,0 +1,152 @@
+//! Moving pods to another revision by re-creation, and putting new pods in service (`behaviour.md` 5, with
+//! deviation 4 of `design.md` 6).
+//!
+//! A re-create update deletes the old pod; its replacement is made by scaling, of the revision the partition
+//! calls for. How many may go is `diff`'s to say.
+
+use crate::action::{Action, DeleteReason, InService};
+use crate::context::{Context, Member};
+use crate::desired::UpdateType;
+use crate::diff::{Diff, UpdateLimit};
+use crate::manifest::rfc3339;
+use crate::order::sort_for_update;
+use crate::scale::delete;
+use cloneset_api::names::{annotations, labels, lifecycle, pod_conditions};
+use cloneset_status::facts::short_revision;
+use cloneset_status::{LifecycleState, Pod, Wait};
+use jiff::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What the update does now and what it waits for.
+pub(crate) struct Updating {
+    pub(crate) actions: Vec<Action>,
+    pub(crate) waits: Vec<Wait>,
+}
+
+/// Chooses the pods that make place for the other revision.
+pub(crate) fn update(context: &Context<'_>, diff: &Diff) -> Updating {
+    let wanted = wanted(context, diff);
+    let held = i32::try_from(wanted.count).unwrap_or(i32::MAX);
+    let mut updating = Updating { actions: Vec::new(), waits: Vec::new() };
+    if wanted.count == 0 {
+        return updating;
+    }
+    if context.desired.update_type == UpdateType::OnDelete {
+        updating.waits.push(Wait::OnDelete { pods: held });
+        return updating;
+    }
+    if context.desired.paused {
+        updating.waits.push(Wait::Paused { pods: held });
+        return updating;
+    }
+    let candidates = ordered(&wanted.candidates);
+    let unavailable = |member: &&Member<'_>| !member.fact.available;
+    let at_target = |member: &&Member<'_>| member.fact.is_new == wanted.to_new;
+    let count = |members: usize| i32::try_from(members).unwrap_or(i32::MAX);
+    let limit = UpdateLimit {
+        update_num: held,
+        update_max_unavailable: diff.update_max_unavailable,
+        max_unavailable: context.desired.max_unavailable,
+        unavailable: count(context.members.iter().filter(unavailable).count()),
+        unavailable_at_target: count(context.members.iter().filter(unavailable).filter(at_target).count()),
+    };
+    let taken: BTreeSet<usize> =
+        limit.take(candidates.iter().map(|member| member.fact.available)).into_iter().collect();
+    updating.actions = candidates
+        .iter()
+        .enumerate()
+        .filter(|(index, _)| taken.contains(index))
+        .map(|(_, member)| delete(member.pod, !member.fact.available, DeleteReason::Update))
+        .collect();
+    let waiting = wanted.count.saturating_sub(taken.len());
+    if waiting > 0 {
+        updating.waits.push(Wait::UpdateBudget { pods: count(waiting) });
+    }
+    updating
+}
+
+/// The pods that change revision: how many, which may, and in which direction.
+struct Wanted<'a> {
+    count: usize,
+    candidates: Vec<Member<'a>>,
+    to_new: bool,
+}
+
+/// Pods that are leaving anyway are being updated already: they are no candidates and reduce the count (oddity 13
+/// of `behaviour.md` marked a second pod in their stead).
+fn wanted<'a>(context: &Context<'a>, diff: &Diff) -> Wanted<'a> {
+    let to_new = diff.update_num > 0;
+    let (leaving, candidates): (Vec<Member<'a>>, Vec<Member<'a>>) = context
+        .members
+        .iter()
+        .filter(|member| member.fact.is_new != to_new && !member.fact.preparing_delete)
+        .copied()
+        .partition(|member| member.fact.specified_delete);
+    let number = usize::try_from(diff.update_num.unsigned_abs()).unwrap_or(usize::MAX);
+    let count = number.saturating_sub(leaving.len()).min(candidates.len());
+    Wanted { count, candidates, to_new }
+}
+
+/// Unavailable pods first, whatever the order says otherwise: replacing them costs nothing.
+fn ordered<'a>(candidates: &[Member<'a>]) -> Vec<Member<'a>> {
+    let mut pods: Vec<&Pod> = candidates.iter().map(|member| member.pod).collect();
+    sort_for_update(&mut pods);
+    let place: BTreeMap<&str, usize> = pods.iter().enumerate().map(|(index, pod)| (pod.uid(), index)).collect();
+    let mut ordered = candidates.to_vec();
+    ordered.sort_by_key(|member| (member.fact.available, place.get(member.pod.uid()).copied()));
+    ordered
+}
+
+/// Pods that must be put in service: their readiness gate is ours to open, also while paused and for `OnDelete`.
+/// A new pod waits in `PreparingNormal` until it has a node; one write then does all.
+pub(crate) fn put_in_service(context: &Context<'_>) -> Updating {
+    let mut updating = Updating { actions: Vec::new(), waits: Vec::new() };
+    for member in context.members.iter().filter(|member| !member.fact.specified_delete) {
+        match in_service(member.pod, context.now) {
+            Entry::InService => {}
+            Entry::Waiting => updating.waits.push(Wait::Unscheduled { pod: member.pod.name().to_owned() }),
+            Entry::Due(write) => updating.actions.push(Action::PutInService(write)),
+        }
+    }
+    updating
+}
+
+enum Entry {
+    InService,
+    Waiting,
+    Due(InService),
+}
+
+fn in_service(pod: &Pod, now: Timestamp) -> Entry {
+    let (mut set_labels, mut set_annotations) = (BTreeMap::new(), BTreeMap::new());
+    match pod.lifecycle_state() {
+        LifecycleState::PreparingNormal if !pod.has_node() => return Entry::Waiting,
+        LifecycleState::PreparingNormal => {
+            set_labels.insert(labels::LIFECYCLE_STATE.to_owned(), lifecycle::NORMAL.to_owned());
+            set_annotations.insert(annotations::LIFECYCLE_TIMESTAMP.to_owned(), rfc3339(now));
+        }
+        LifecycleState::Unset | LifecycleState::Normal => {}
+        LifecycleState::PreparingUpdate
+        | LifecycleState::Updating
+        | LifecycleState::Updated
+        | LifecycleState::PreparingDelete
+        | LifecycleState::Unknown => return Entry::InService,
+    }
+    if pod.label(labels::POD_TEMPLATE_HASH).is_none()
+        && let Some(revision) = pod.label(labels::REVISION)
+    {
+        set_labels.insert(labels::POD_TEMPLATE_HASH.to_owned(), short_revision(revision).to_owned());
+    }
+    let gate = pod.has_in_place_gate() && !pod.condition_is_true(pod_conditions::IN_PLACE_UPDATE_READY);
+    if !gate && set_labels.is_empty() {
+        return Entry::InService;
+    }
+    Entry::Due(InService {
+        name: pod.name().to_owned(),
+        uid: pod.uid().to_owned(),
+        gate,
+        labels: set_labels,
+        annotations: set_annotations,
+        at: now,
+    })
+}
