@@ -2,6 +2,7 @@
 //!
 //! Field docs become the CRD's descriptions, so they speak to users. Defaults are the schema's; nothing here
 //! interprets a value.
+#![expect(clippy::duplicated_attributes, reason = "printer columns share attribute names, not meaning")]
 
 use crate::schema;
 use crate::strategy::{Lifecycle, ScaleStrategy, UpdateStrategy};

@@ -39,7 +39,15 @@ pub struct Observed<'a> {
 pub fn compute(previous: &CloneSetStatus, observed: Observed<'_>, now: Timestamp) -> CloneSetStatus {
     let Observed {
         generation,
-        counts: Counts { replicas, ready, available, updated, updated_ready, updated_available },
+        counts:
+            Counts {
+                replicas,
+                ready,
+                available,
+                updated,
+                updated_ready,
+                updated_available,
+            },
         update_revision,
         current_revision,
         expected_updated,
@@ -62,10 +70,18 @@ pub fn compute(previous: &CloneSetStatus, observed: Observed<'_>, now: Timestamp
         updated_ready_replicas: updated_ready,
         updated_available_replicas: updated_available,
         expected_updated_replicas: expected_updated,
-        update_revision: update_revision.map(str::to_owned).or_else(|| previous.update_revision.clone()),
-        current_revision: current_revision.map(str::to_owned).or_else(|| previous.current_revision.clone()),
+        update_revision: update_revision
+            .map(str::to_owned)
+            .or_else(|| previous.update_revision.clone()),
+        current_revision: current_revision
+            .map(str::to_owned)
+            .or_else(|| previous.current_revision.clone()),
         collision_count: collision_count.or(previous.collision_count),
-        conditions: if list.is_empty() && previous.conditions.is_none() { None } else { Some(list) },
+        conditions: if list.is_empty() && previous.conditions.is_none() {
+            None
+        } else {
+            Some(list)
+        },
         label_selector: label_selector.or_else(|| previous.label_selector.clone()),
     }
 }
@@ -73,14 +89,33 @@ pub fn compute(previous: &CloneSetStatus, observed: Observed<'_>, now: Timestamp
 fn set_stalled(list: &mut Vec<cloneset_api::Condition>, problems: &[Problem], now: Timestamp) {
     // An unsupported field outranks an invalid one: it is the one that only a person can resolve by choosing
     // another behaviour.
-    let unsupported = problems.iter().any(|problem| problem.verdict == Verdict::Unsupported);
+    let unsupported = problems
+        .iter()
+        .any(|problem| problem.verdict == Verdict::Unsupported);
     if problems.is_empty() {
         conditions::clear(list, types::STALLED);
         return;
     }
-    let reason = if unsupported { reasons::NOT_YET_SUPPORTED } else { reasons::INVALID_SPEC };
-    let message = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-    conditions::set(list, Wanted { type_: types::STALLED, status: true, reason, message }, now);
+    let reason = if unsupported {
+        reasons::NOT_YET_SUPPORTED
+    } else {
+        reasons::INVALID_SPEC
+    };
+    let message = problems
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("; ");
+    conditions::set(
+        list,
+        Wanted {
+            type_: types::STALLED,
+            status: true,
+            reason,
+            message,
+        },
+        now,
+    );
 }
 
 fn set_failure(
@@ -93,7 +128,16 @@ fn set_failure(
         None => {}
         Some(Ok(())) => conditions::clear(list, type_),
         Some(Err(message)) => {
-            conditions::set(list, Wanted { type_, status: true, reason: type_, message }, now);
+            conditions::set(
+                list,
+                Wanted {
+                    type_,
+                    status: true,
+                    reason: type_,
+                    message,
+                },
+                now,
+            );
         }
     }
 }
@@ -105,7 +149,14 @@ mod tests {
     fn observed() -> Observed<'static> {
         Observed {
             generation: 3,
-            counts: Counts { replicas: 5, ready: 4, available: 3, updated: 2, updated_ready: 1, updated_available: 1 },
+            counts: Counts {
+                replicas: 5,
+                ready: 4,
+                available: 3,
+                updated: 2,
+                updated_ready: 1,
+                updated_available: 1,
+            },
             update_revision: Some("web-new"),
             current_revision: Some("web-old"),
             expected_updated: 2,
@@ -132,30 +183,61 @@ mod tests {
     #[test]
     fn a_failure_is_kept_until_the_same_kind_of_work_succeeds() {
         let step = |previous: &CloneSetStatus, scaling| {
-            compute(previous, Observed { scaling, ..observed() }, at(1)).conditions.unwrap_or_default().len()
+            compute(
+                previous,
+                Observed {
+                    scaling,
+                    ..observed()
+                },
+                at(1),
+            )
+            .conditions
+            .unwrap_or_default()
+            .len()
         };
         let failed = compute(
             &CloneSetStatus::default(),
-            Observed { scaling: Some(Err("no quota".into())), ..observed() },
+            Observed {
+                scaling: Some(Err("no quota".into())),
+                ..observed()
+            },
             at(1),
         );
         assert_eq!(failed.conditions.as_ref().unwrap()[0].type_, "FailedScale");
-        assert_eq!(step(&failed, None), 1, "a pass that did not scale says nothing about it");
+        assert_eq!(
+            step(&failed, None),
+            1,
+            "a pass that did not scale says nothing about it"
+        );
         assert_eq!(step(&failed, Some(Ok(()))), 0);
     }
 
     #[test]
     fn every_problem_is_named_and_the_condition_goes_with_the_last() {
-        let problem = |field, verdict| Problem { field, value: "\"x\"".into(), rule: "better".into(), verdict };
+        let problem = |field, verdict| Problem {
+            field,
+            value: "\"x\"".into(),
+            rule: "better".into(),
+            verdict,
+        };
         let problems = [
             problem("spec.a", Verdict::InvalidCautious),
             problem("spec.b", Verdict::Unsupported),
         ];
-        let stalled =
-            compute(&CloneSetStatus::default(), Observed { problems: &problems, ..observed() }, at(1));
+        let stalled = compute(
+            &CloneSetStatus::default(),
+            Observed {
+                problems: &problems,
+                ..observed()
+            },
+            at(1),
+        );
         let condition = &stalled.conditions.as_ref().unwrap()[0];
         assert_eq!(condition.reason.as_deref(), Some("NotYetSupported"));
-        assert_eq!(condition.message.as_deref(), Some("spec.a: \"x\" must be better; spec.b: \"x\" is better"));
+        assert_eq!(
+            condition.message.as_deref(),
+            Some("spec.a: \"x\" must be better; spec.b: \"x\" is better")
+        );
         assert_eq!(compute(&stalled, observed(), at(2)).conditions, Some(vec![]));
     }
 }

@@ -22,9 +22,17 @@ pub struct Wanted {
 /// Sets a condition. Equal status, reason and message leave it untouched; an equal status keeps the transition
 /// time; the changed condition moves to the end of the list (`behaviour.md` 7.3).
 pub fn set(conditions: &mut Vec<Condition>, wanted: Wanted, now: Timestamp) {
-    let Wanted { type_, status, reason, message } = wanted;
+    let Wanted {
+        type_,
+        status,
+        reason,
+        message,
+    } = wanted;
     let status = if status { "True" } else { "False" };
-    let old = conditions.iter().position(|condition| condition.type_ == type_).map(|at| conditions.remove(at));
+    let old = conditions
+        .iter()
+        .position(|condition| condition.type_ == type_)
+        .map(|at| conditions.remove(at));
     let now = Some(Time(whole_seconds(now)));
     let (last_transition_time, last_update_time) = match old {
         Some(old)
@@ -63,12 +71,20 @@ mod tests {
     use super::*;
 
     fn wanted(status: bool, reason: &'static str, message: &str) -> Wanted {
-        Wanted { type_: "T", status, reason, message: message.to_owned() }
+        Wanted {
+            type_: "T",
+            status,
+            reason,
+            message: message.to_owned(),
+        }
     }
 
     fn times(condition: &Condition) -> (i64, i64) {
         let second = |time: &Option<Time>| time.as_ref().unwrap().0.as_second();
-        (second(&condition.last_transition_time), second(&condition.last_update_time))
+        (
+            second(&condition.last_transition_time),
+            second(&condition.last_update_time),
+        )
     }
 
     #[test]
@@ -93,10 +109,21 @@ mod tests {
     #[test]
     fn an_unchanged_condition_keeps_the_list_equal_and_fractions_of_seconds_are_dropped() {
         let mut conditions = Vec::new();
-        set(&mut conditions, wanted(true, "A", "m"), "2026-01-01T00:00:00.7Z".parse().unwrap());
+        set(
+            &mut conditions,
+            wanted(true, "A", "m"),
+            "2026-01-01T00:00:00.7Z".parse().unwrap(),
+        );
         let before = conditions.clone();
-        set(&mut conditions, wanted(true, "A", "m"), "2026-01-01T00:00:09Z".parse().unwrap());
+        set(
+            &mut conditions,
+            wanted(true, "A", "m"),
+            "2026-01-01T00:00:09Z".parse().unwrap(),
+        );
         assert_eq!(conditions, before);
-        assert_eq!(before[0].last_update_time.as_ref().unwrap().0.to_string(), "2026-01-01T00:00:00Z");
+        assert_eq!(
+            before[0].last_update_time.as_ref().unwrap().0.to_string(),
+            "2026-01-01T00:00:00Z"
+        );
     }
 }

@@ -144,7 +144,10 @@ impl Pod {
 
     /// Is it bound to a node?
     pub fn has_node(&self) -> bool {
-        self.spec.node_name.as_deref().is_some_and(|node| !node.is_empty())
+        self.spec
+            .node_name
+            .as_deref()
+            .is_some_and(|node| !node.is_empty())
     }
 
     /// Where it stands in its life.
@@ -168,48 +171,65 @@ impl Pod {
 
     /// A condition by type.
     pub fn condition(&self, type_: &str) -> Option<&PodCondition> {
-        self.status.conditions.iter().find(|condition| condition.type_ == type_)
+        self.status
+            .conditions
+            .iter()
+            .find(|condition| condition.type_ == type_)
     }
 
     /// Is a condition of this type True?
     pub fn condition_is_true(&self, type_: &str) -> bool {
-        self.condition(type_).is_some_and(|condition| condition.status == "True")
+        self.condition(type_)
+            .is_some_and(|condition| condition.status == "True")
     }
 
     /// Must our gate be True before the kubelet calls it ready?
     pub fn has_in_place_gate(&self) -> bool {
-        self.spec.readiness_gates.iter().any(|gate| gate.condition_type == pod_conditions::IN_PLACE_UPDATE_READY)
+        self.spec
+            .readiness_gates
+            .iter()
+            .any(|gate| gate.condition_type == pod_conditions::IN_PLACE_UPDATE_READY)
     }
 
     /// Ready in the sense of `behaviour.md` 4.1: running, Ready, and not taken out of service by us.
     pub fn is_ready(&self) -> bool {
         self.status.phase.as_deref() == Some("Running")
             && self.condition_is_true(pod_conditions::READY)
-            && self.condition(pod_conditions::IN_PLACE_UPDATE_READY).is_none_or(|gate| gate.status == "True")
+            && self
+                .condition(pod_conditions::IN_PLACE_UPDATE_READY)
+                .is_none_or(|gate| gate.status == "True")
     }
 
     /// When it became ready, by the kubelet's clock.
     pub fn ready_since(&self) -> Option<Timestamp> {
-        let condition = self.condition(pod_conditions::READY).filter(|condition| condition.status == "True")?;
+        let condition = self
+            .condition(pod_conditions::READY)
+            .filter(|condition| condition.status == "True")?;
         condition.last_transition_time.as_ref().map(|time| time.0)
     }
 
     /// When it is, or will be, available if it stays as it is: ready and in normal service, plus
     /// `min_ready_seconds`. `None` when only a change of the pod can make it available.
     pub fn available_from(&self, min_ready_seconds: i32) -> Option<Timestamp> {
-        let in_service = matches!(self.lifecycle_state(), LifecycleState::Unset | LifecycleState::Normal);
+        let in_service = matches!(
+            self.lifecycle_state(),
+            LifecycleState::Unset | LifecycleState::Normal
+        );
         if !in_service || !self.is_ready() {
             return None;
         }
         if min_ready_seconds <= 0 {
             return Some(Timestamp::MIN);
         }
-        self.ready_since()?.checked_add(SignedDuration::from_secs(min_ready_seconds.into())).ok()
+        self.ready_since()?
+            .checked_add(SignedDuration::from_secs(min_ready_seconds.into()))
+            .ok()
     }
 
     /// Available in the sense of `behaviour.md` 4.1: ready for *more than* `min_ready_seconds` by `now`.
     pub fn is_available(&self, min_ready_seconds: i32, now: Timestamp) -> bool {
-        self.available_from(min_ready_seconds).is_some_and(|from| from < now)
+        self.available_from(min_ready_seconds)
+            .is_some_and(|from| from < now)
     }
 
     /// Does it belong to this revision? Full names and short forms match each other (`behaviour.md` 2.8).
@@ -220,7 +240,12 @@ impl Pod {
 
     /// The highest restart count of its containers.
     pub fn restarts(&self) -> i32 {
-        self.status.container_statuses.iter().map(|status| status.restart_count).max().unwrap_or(0)
+        self.status
+            .container_statuses
+            .iter()
+            .map(|status| status.restart_count)
+            .max()
+            .unwrap_or(0)
     }
 
     /// UID of the CloneSet that controls it, if one does.
@@ -256,7 +281,9 @@ impl Revision {
 
     /// The pod template it records, if it records one.
     pub fn template(&self) -> Option<&Value> {
-        self.data.pointer("/spec/template").filter(|template| template.is_object())
+        self.data
+            .pointer("/spec/template")
+            .filter(|template| template.is_object())
     }
 
     /// UID of the CloneSet that controls it, if one does.
@@ -276,7 +303,12 @@ pub fn controlling_cloneset(metadata: &ObjectMeta) -> Option<&str> {
         let group = owner.api_version.split_once('/').map_or("", |(group, _)| group);
         owner.controller == Some(true) && owner.kind == KIND && group == GROUP
     };
-    metadata.owner_references.as_ref()?.iter().find(is_cloneset).map(|owner| owner.uid.as_str())
+    metadata
+        .owner_references
+        .as_ref()?
+        .iter()
+        .find(is_cloneset)
+        .map(|owner| owner.uid.as_str())
 }
 
 /// Implements [`Resource`] for a record by borrowing the identity of the upstream type it is a part of.
@@ -348,7 +380,9 @@ fn without_managed_fields<'de, D: Deserializer<'de>>(input: D) -> Result<ObjectM
 }
 
 /// Go writes an unset list as null.
-fn null_as_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(input: D) -> Result<T, D::Error> {
+fn null_as_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
+    input: D,
+) -> Result<T, D::Error> {
     Ok(Option::<T>::deserialize(input)?.unwrap_or_default())
 }
 
@@ -399,7 +433,11 @@ mod tests {
             ("PreparingDelete", false),
             ("SomethingElse", false),
         ] {
-            assert_eq!(running(state, ready.clone()).is_available(0, at(0)), expected, "{state}");
+            assert_eq!(
+                running(state, ready.clone()).is_available(0, at(0)),
+                expected,
+                "{state}"
+            );
         }
     }
 
@@ -411,15 +449,22 @@ mod tests {
         );
         assert!(!since.is_available(10, at(110)));
         assert!(since.is_available(10, at(111)));
-        assert!(since.is_available(0, at(0)), "without minReadySeconds the time does not matter");
+        assert!(
+            since.is_available(0, at(0)),
+            "without minReadySeconds the time does not matter"
+        );
         assert!(!since.is_available(i32::MAX, at(1_000_000)));
-        let unknown = running("Normal", json!([{"type": "Ready", "status": "True", "lastTransitionTime": null}]));
+        let unknown = running(
+            "Normal",
+            json!([{"type": "Ready", "status": "True", "lastTransitionTime": null}]),
+        );
         assert!(!unknown.is_available(1, at(1_000_000)));
     }
 
     #[test]
     fn revisions_match_by_full_name_or_short_form() {
-        let labelled = |label: &str| pod(json!({"metadata": {"labels": {"controller-revision-hash": label}}}));
+        let labelled =
+            |label: &str| pod(json!({"metadata": {"labels": {"controller-revision-hash": label}}}));
         assert!(labelled("web-abc").has_revision("web-abc"));
         assert!(labelled("abc").has_revision("web-abc"));
         assert!(labelled("web-abc").has_revision("abc"));
@@ -434,10 +479,22 @@ mod tests {
                 {"apiVersion": api_version, "kind": kind, "name": "web", "uid": "u", "controller": controller}
             ]}}))
         };
-        assert_eq!(owned("apps.kruise.io/v1alpha1", "CloneSet", true).controlling_cloneset(), Some("u"));
-        assert_eq!(owned("apps.kruise.io/v1beta1", "CloneSet", true).controlling_cloneset(), Some("u"));
-        assert_eq!(owned("apps.kruise.io/v1alpha1", "CloneSet", false).controlling_cloneset(), None);
-        assert_eq!(owned("apps.example.com/v1alpha1", "CloneSet", true).controlling_cloneset(), None);
+        assert_eq!(
+            owned("apps.kruise.io/v1alpha1", "CloneSet", true).controlling_cloneset(),
+            Some("u")
+        );
+        assert_eq!(
+            owned("apps.kruise.io/v1beta1", "CloneSet", true).controlling_cloneset(),
+            Some("u")
+        );
+        assert_eq!(
+            owned("apps.kruise.io/v1alpha1", "CloneSet", false).controlling_cloneset(),
+            None
+        );
+        assert_eq!(
+            owned("apps.example.com/v1alpha1", "CloneSet", true).controlling_cloneset(),
+            None
+        );
         assert_eq!(owned("apps/v1", "ReplicaSet", true).controlling_cloneset(), None);
     }
 

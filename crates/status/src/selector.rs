@@ -39,13 +39,21 @@ impl Selector {
                 ("Exists", true) => Requirement::Exists(key),
                 ("DoesNotExist", true) => Requirement::DoesNotExist(key),
                 ("In" | "NotIn", true) => {
-                    return Err(format!("operator {} on {key:?} needs values", expression.operator));
+                    return Err(format!(
+                        "operator {} on {key:?} needs values",
+                        expression.operator
+                    ));
                 }
                 ("Exists" | "DoesNotExist", false) => {
-                    return Err(format!("operator {} on {key:?} takes no values", expression.operator));
+                    return Err(format!(
+                        "operator {} on {key:?} takes no values",
+                        expression.operator
+                    ));
                 }
                 (other, _) => {
-                    return Err(format!("operator {other:?} must be In, NotIn, Exists or DoesNotExist"));
+                    return Err(format!(
+                        "operator {other:?} must be In, NotIn, Exists or DoesNotExist"
+                    ));
                 }
             };
             requirements.push(requirement);
@@ -137,9 +145,14 @@ mod tests {
         for (operator, values, rule) in [
             ("In", json!([]), "operator In on \"k\" needs values"),
             ("Exists", json!(["a"]), "operator Exists on \"k\" takes no values"),
-            ("Like", json!(["a"]), "operator \"Like\" must be In, NotIn, Exists or DoesNotExist"),
+            (
+                "Like",
+                json!(["a"]),
+                "operator \"Like\" must be In, NotIn, Exists or DoesNotExist",
+            ),
         ] {
-            let selector = json!({"matchExpressions": [{"key": "k", "operator": operator, "values": values}]});
+            let selector =
+                json!({"matchExpressions": [{"key": "k", "operator": operator, "values": values}]});
             assert_eq!(parse(selector).unwrap_err(), rule);
         }
     }
@@ -147,7 +160,10 @@ mod tests {
     #[test]
     fn requirements_match_as_in_kubernetes() {
         let labels = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
-            pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+            pairs
+                .iter()
+                .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+                .collect()
         };
         let not_in = json!({"matchExpressions": [{"key": "k", "operator": "NotIn", "values": ["x"]}]});
         let not_in = parse(not_in).unwrap();

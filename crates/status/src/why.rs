@@ -80,19 +80,34 @@ impl fmt::Display for Wait {
             Self::Stalled => f.write_str("the spec cannot be acted on; see condition Stalled"),
             Self::Deleting => f.write_str("the CloneSet is being deleted"),
             Self::ScaleUpLimited { missing, limit } => {
-                write!(f, "{missing} pods are missing, scaleStrategy.maxUnavailable lets {limit} be created now")
+                write!(
+                    f,
+                    "{missing} pods are missing, scaleStrategy.maxUnavailable lets {limit} be created now"
+                )
             }
             Self::DeletionBudget { pods } => {
-                write!(f, "{pods} available pods to delete wait until others are available (maxUnavailable)")
+                write!(
+                    f,
+                    "{pods} available pods to delete wait until others are available (maxUnavailable)"
+                )
             }
-            Self::Paused { pods } => write!(f, "{pods} pods to update wait because updateStrategy.paused is set"),
+            Self::Paused { pods } => write!(
+                f,
+                "{pods} pods to update wait because updateStrategy.paused is set"
+            ),
             Self::OnDelete { pods } => write!(f, "{pods} pods to update wait to be deleted (type OnDelete)"),
             Self::UpdateBudget { pods } => {
-                write!(f, "{pods} pods to update wait until others are available (maxUnavailable)")
+                write!(
+                    f,
+                    "{pods} pods to update wait until others are available (maxUnavailable)"
+                )
             }
             Self::Unscheduled { pod } => write!(f, "pod {pod} has no node yet"),
             Self::MinReadySeconds { pods, until } => {
-                write!(f, "{pods} ready pods are not available yet (minReadySeconds); the first is at {until}")
+                write!(
+                    f,
+                    "{pods} ready pods are not available yet (minReadySeconds); the first is at {until}"
+                )
             }
             Self::ScalingFirst => f.write_str("pods are being created or deleted first"),
         }
@@ -135,9 +150,16 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { field, value, rule, verdict } = self;
+        let Self {
+            field,
+            value,
+            rule,
+            verdict,
+        } = self;
         match verdict {
-            Verdict::InvalidCautious | Verdict::InvalidBlocking => write!(f, "{field}: {value} must be {rule}"),
+            Verdict::InvalidCautious | Verdict::InvalidBlocking => {
+                write!(f, "{field}: {value} must be {rule}")
+            }
             Verdict::Unsupported => write!(f, "{field}: {value} is {rule}"),
         }
     }
