@@ -23,6 +23,12 @@ const CHART: &str = "charts/cloneset";
 const CRD_CHART: &str = "charts/cloneset-crds";
 const REFERENCE: &str = "docs/reference/chart.md";
 
+/// `cargo xtask chart`: the check with the helm of the local cluster, or with another.
+pub(crate) fn run(helm: Option<PathBuf>) -> Result<()> {
+    let own = crate::repository_root()?.join("target/cluster/bin/helm");
+    check(&helm.unwrap_or(own))
+}
+
 /// Checks the charts with this helm; the error lists everything that is wrong.
 pub(crate) fn check(helm: &Path) -> Result<()> {
     let root = crate::repository_root()?;
@@ -82,9 +88,12 @@ struct Helm {
 
 impl Helm {
     fn new(program: &Path, root: &Path) -> Result<Self> {
-        let program = program
-            .canonicalize()
-            .with_context(|| format!("there is no helm at {}", program.display()))?;
+        let program = program.canonicalize().with_context(|| {
+            format!(
+                "there is no helm at {}: `cargo xtask cluster up` builds one, or name another with --helm",
+                program.display()
+            )
+        })?;
         let home = std::env::temp_dir().join("cloneset-chart-check");
         Ok(Self {
             program,

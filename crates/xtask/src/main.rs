@@ -28,9 +28,9 @@ enum Command {
     },
     /// Lint the Helm charts and judge what they render
     Chart {
-        /// The helm to use
-        #[arg(long, default_value = "target/cluster/bin/helm")]
-        helm: PathBuf,
+        /// The helm to use [default: target/cluster/bin/helm]
+        #[arg(long)]
+        helm: Option<PathBuf>,
     },
     /// Build the controller's image, without Docker
     Image {
@@ -57,7 +57,7 @@ fn main() -> anyhow::Result<()> {
     let cli = Cli::parse();
     match cli.command {
         Command::Gen { check } => generate::run(&repository_root()?, check),
-        Command::Chart { helm } => chart::check(&helm),
+        Command::Chart { helm } => chart::run(helm),
         Command::Image { output, tag } => image::run(tag, output),
     }
 }
