@@ -3,9 +3,12 @@
 //! It must hold no product logic.
 
 mod chart;
+mod cluster;
 mod generate;
 mod image;
+mod mutants;
 mod oci;
+mod progress;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
@@ -32,6 +35,11 @@ enum Command {
         #[arg(long)]
         helm: Option<PathBuf>,
     },
+    /// A real Kubernetes cluster on this machine, without Docker
+    #[command(subcommand)]
+    Cluster(cluster::ClusterCommand),
+    /// Get every term of the numbers wrong, one at a time, and demand that a vector notices
+    Mutants,
     /// Build the controller's image, without Docker
     Image {
         /// The archive to write [default: target/image/cloneset.tar]
@@ -58,6 +66,8 @@ fn main() -> anyhow::Result<()> {
     match cli.command {
         Command::Gen { check } => generate::run(&repository_root()?, check),
         Command::Chart { helm } => chart::run(helm),
+        Command::Cluster(command) => cluster::run(command),
         Command::Image { output, tag } => image::run(tag, output),
+        Command::Mutants => mutants::run(&repository_root()?),
     }
 }

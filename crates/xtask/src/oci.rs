@@ -17,7 +17,8 @@
 //! image.write(&mut File::create("hello.tar")?)?;
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::io::Write;
 
 use serde_json::{Value, json};
@@ -192,14 +193,14 @@ impl Image {
 
     fn layer(&self) -> Result<Vec<u8>, Error> {
         let mut archive = tar::Builder::new(Vec::new());
-        let mut parents: BTreeMap<&str, ()> = BTreeMap::new();
+        let mut parents: BTreeSet<&str> = BTreeSet::new();
         for (path, entry) in &self.entries {
             if path.split('/').any(|part| matches!(part, "" | "." | "..")) {
                 return Err(Error::Path(path.clone()));
             }
             for (at, _) in path.match_indices('/') {
                 let parent = path.get(..at).unwrap_or_default();
-                if !self.entries.contains_key(parent) && parents.insert(parent, ()).is_none() {
+                if !self.entries.contains_key(parent) && parents.insert(parent) {
                     append(&mut archive, &format!("{parent}/"), 0o755, &Content::Dir)?;
                 }
             }
@@ -277,7 +278,8 @@ pub(crate) fn full_name(name: &str) -> String {
 fn digest(bytes: &[u8]) -> String {
     let mut text = String::from("sha256:");
     for byte in Sha256::digest(bytes) {
-        text.push_str(&format!("{byte:02x}"));
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
     }
     text
 }
