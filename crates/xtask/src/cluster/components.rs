@@ -21,7 +21,7 @@ pub(super) struct Component {
 pub(super) enum Ready {
     /// `GET http://127.0.0.1:PORT/PATH` answers 200.
     Http(u16, &'static str),
-    /// `GET https://127.0.0.1:PORT/PATH` answers 200 to anybody.
+    /// `GET https://127.0.0.1:PORT/PATH` answers 200.
     Https(u16, &'static str),
     /// The API server says so to an administrator.
     ApiServer,
@@ -144,6 +144,8 @@ fn controller_manager(paths: &Paths, state: &State) -> Component {
         format!("--kubeconfig={pki}/controller-manager.kubeconfig"),
         "--bind-address=127.0.0.1".into(),
         format!("--secure-port={port}"),
+        format!("--tls-cert-file={pki}/control-plane.crt"),
+        format!("--tls-private-key-file={pki}/control-plane.key"),
         "--use-service-account-credentials=true".into(),
         "--leader-elect=false".into(),
         format!("--root-ca-file={pki}/ca.crt"),
@@ -166,11 +168,14 @@ fn controller_manager(paths: &Paths, state: &State) -> Component {
 }
 
 fn scheduler(paths: &Paths, state: &State) -> Component {
+    let pki = show(&paths.pki());
     let port = state.ports.scheduler;
     let args = vec![
-        format!("--kubeconfig={}/scheduler.kubeconfig", show(&paths.pki())),
+        format!("--kubeconfig={pki}/scheduler.kubeconfig"),
         "--bind-address=127.0.0.1".into(),
         format!("--secure-port={port}"),
+        format!("--tls-cert-file={pki}/control-plane.crt"),
+        format!("--tls-private-key-file={pki}/control-plane.key"),
         "--leader-elect=false".into(),
     ];
     component(

@@ -101,6 +101,7 @@ pub(super) fn load(paths: &Paths, state: &State, archive: &Path, names: &[String
 /// that is where the image goes.
 fn push(paths: &Paths, state: &State, name: &str) -> Result<()> {
     let path = name.split_once('/').map_or(name, |(_, path)| path);
+
     let to = format!("127.0.0.1:{}/{path}", state.ports.registry);
     process::output(ctr(paths).args(["images", "push", "--plain-http", &to, name]))
         .with_context(|| format!("cannot push {name} to the local registry"))?;

@@ -73,9 +73,10 @@ fn certificates(pki: &Path, networks: Networks) -> Result<()> {
         &networks.node_ip(),
     ];
     // etcd's gateway calls its own server, so its certificate is a client's as well.
-    let servers: [(&str, Vec<String>); 3] = [
+    let servers: [(&str, Vec<String>); 4] = [
         ("apiserver", apiserver.map(str::to_owned).to_vec()),
         ("etcd", vec!["localhost".into(), "127.0.0.1".into()]),
+        ("control-plane", vec!["localhost".into(), "127.0.0.1".into()]),
         ("kubelet-server", vec![NODE_NAME.into(), networks.node_ip()]),
     ];
     for (name, hosts) in servers {

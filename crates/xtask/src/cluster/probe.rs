@@ -22,13 +22,7 @@ pub(super) fn is_ready(paths: &Paths, ready: &Ready) -> bool {
         Ready::Http(port, path) => http_ok(*port, path).unwrap_or(false),
         Ready::Https(port, path) => {
             let server = format!("--server=https://127.0.0.1:{port}");
-            let mut get = bare_kubectl(paths);
-            get.args([
-                "--kubeconfig=/dev/null",
-                &server,
-                "--insecure-skip-tls-verify=true",
-            ]);
-            process::output(get.args(["get", "--raw", path])).is_ok()
+            process::output(kubectl(paths).args([&server, "get", "--raw", path])).is_ok()
         }
         Ready::ApiServer => process::output(kubectl(paths).args(["get", "--raw", "/readyz"])).is_ok(),
         Ready::Containerd => process::output(images::ctr(paths).arg("version")).is_ok(),
@@ -42,15 +36,10 @@ pub(super) fn is_ready(paths: &Paths, ready: &Ready) -> bool {
 
 /// kubectl as administrator of the cluster.
 pub(super) fn kubectl(paths: &Paths) -> Command {
-    let mut command = bare_kubectl(paths);
+    let mut command = process::local_command(paths.bin().join("kubectl"));
     command
         .arg("--kubeconfig")
         .arg(paths.pki().join("admin.kubeconfig"));
-    command
-}
-
-fn bare_kubectl(paths: &Paths) -> Command {
-    let mut command = process::local_command(paths.bin().join("kubectl"));
     // Not in the user's ~/.kube.
     command.arg("--cache-dir").arg(paths.data.join("kubectl-cache"));
     command.args(["--request-timeout", "5s"]);
