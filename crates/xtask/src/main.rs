@@ -13,6 +13,7 @@ mod progress;
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "The project's own commands", version)]
@@ -61,9 +62,22 @@ fn repository_root() -> anyhow::Result<PathBuf> {
     Ok(root.to_path_buf())
 }
 
-fn main() -> anyhow::Result<()> {
-    let cli = Cli::parse();
-    match cli.command {
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        // What, why and what to do; never a stack trace of this program.
+        Err(error) => {
+            eprintln!("error: {error}");
+            for cause in error.chain().skip(1) {
+                eprintln!("  because {cause}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    match command {
         Command::Gen { check } => generate::run(&repository_root()?, check),
         Command::Chart { helm } => chart::run(helm),
         Command::Cluster(command) => cluster::run(command),
