@@ -21,11 +21,16 @@ pub(crate) fn run(root: &Path) -> Result<()> {
     let path = root.join("crates/plan/mutations.yaml");
     let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
     let subjects = list::parse(&text).with_context(|| format!("{}", path.display()))?;
+    // A list that no longer fits the code is told at once, not after a minute of compiling.
+    let sources = subjects
+        .iter()
+        .map(|subject| Sources::read(root, subject))
+        .collect::<Result<Vec<_>>>()?;
     let wanted: BTreeSet<&str> = subjects.iter().flat_map(Subject::crates).collect();
     let libraries = trial::Libraries::build(root, &wanted)?;
     let mut complaints = Vec::new();
-    for subject in &subjects {
-        complaints.extend(try_all(root, subject, &libraries)?);
+    for (subject, sources) in subjects.iter().zip(&sources) {
+        complaints.extend(try_all(root, subject, sources, &libraries)?);
     }
     if !complaints.is_empty() {
         bail!(
@@ -38,18 +43,38 @@ pub(crate) fn run(root: &Path) -> Result<()> {
     Ok(())
 }
 
+/// A file as it is, and with each of its mistakes.
+struct Sources {
+    original: String,
+    mutants: Vec<Mutant>,
+}
+
+impl Sources {
+    fn read(root: &Path, subject: &Subject) -> Result<Self> {
+        let original = fs::read_to_string(root.join(&subject.file))
+            .with_context(|| format!("reading {}", subject.file))?;
+        let mutants = subject
+            .mutants(&original)
+            .with_context(|| format!("crates/plan/mutations.yaml does not fit {}", subject.file))?;
+        Ok(Self { original, mutants })
+    }
+}
+
 /// Gives one line for each mutation of the file that should have been caught and was not, or the other way round.
-fn try_all(root: &Path, subject: &Subject, libraries: &trial::Libraries) -> Result<Vec<String>> {
+fn try_all(
+    root: &Path,
+    subject: &Subject,
+    sources: &Sources,
+    libraries: &trial::Libraries,
+) -> Result<Vec<String>> {
     let trial = Trial::new(root, subject, libraries)?;
-    let original =
-        fs::read_to_string(root.join(&subject.file)).with_context(|| format!("reading {}", subject.file))?;
-    match trial.run("original", &original)? {
+    match trial.run("original", &sources.original)? {
         Outcome::Passed => {}
         Outcome::Failed(failures) => bail!("{} fails its vectors as it is: {failures}", subject.file),
         Outcome::NotCompiled(errors) => bail!("{} does not compile alone:\n{errors}", subject.file),
     }
-    let mutants = subject.mutants(&original)?;
-    let lines = in_parallel(&mutants, |name, mutant| {
+    let mutants = &sources.mutants;
+    let lines = in_parallel(mutants, |name, mutant| {
         let outcome = trial.run(name, &mutant.source)?;
         judge(mutant, outcome)
     })?;

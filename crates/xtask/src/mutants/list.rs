@@ -83,12 +83,17 @@ impl Subject {
         caught
             .chain(equivalent)
             .map(|(place, (from, to), fate)| {
-                let label = format!("in `{place}`: `{from}` became `{to}`");
+                let label = format!("in `{place}`: `{}` became `{}`", one_line(from), one_line(to));
                 let source = mutate(source, place, from, to).with_context(|| label.clone())?;
                 Ok(Mutant { label, source, fate })
             })
             .collect()
     }
+}
+
+/// A snippet for a line of output.
+fn one_line(snippet: &str) -> String {
+    snippet.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// Replaces `from` by `to` in the function that `place` names. Both texts must be found exactly once, so that the
