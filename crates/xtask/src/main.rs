@@ -9,6 +9,7 @@ mod image;
 mod mutants;
 mod oci;
 mod progress;
+mod test;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
@@ -50,6 +51,8 @@ enum Command {
         #[arg(long, value_name = "REPO:TAG")]
         tag: Option<String>,
     },
+    /// Run every check of the project; no option needed
+    Test(test::Options),
 }
 
 /// The checkout this command was built from.
@@ -83,5 +86,6 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Cluster(command) => cluster::run(command),
         Command::Image { output, tag } => image::run(tag, output),
         Command::Mutants => mutants::run(&repository_root()?),
+        Command::Test(options) => test::run(&options),
     }
 }

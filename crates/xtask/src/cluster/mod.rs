@@ -120,6 +120,12 @@ pub(crate) fn ensure_up(options: &Options) -> Result<ClusterInfo> {
     })
 }
 
+/// Whether anything of the cluster runs.
+pub(crate) fn is_up() -> Result<bool> {
+    let paths = Paths::of_this_checkout()?;
+    Ok(State::load(&paths.state())?.is_some_and(|state| state.any_alive()))
+}
+
 /// Ends the cluster. Says false when there was none.
 pub(crate) fn down() -> Result<bool> {
     let paths = Paths::of_this_checkout()?;

@@ -1,0 +1,91 @@
+//! The tests in `e2e/`, on a cluster of our own or on the one that is up, and what the audit log says afterwards.
+//! It must end the cluster that it started and no other.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+use super::audit::AuditLog;
+use super::cargo;
+use super::stage::Outcome;
+use crate::cluster::{self, ClusterInfo};
+use crate::image::{self, ImageInfo};
+
+/// What the tests are told, as absolute paths. CONTRIBUTING.md documents them: set by hand, they let
+/// `cargo test --package e2e` run on any cluster.
+mod variable {
+    /// Administrator's kubeconfig.
+    pub(super) const KUBECONFIG: &str = "KUBECONFIG";
+    /// The chart to install.
+    pub(super) const CHART: &str = "CLONESET_CHART";
+    /// `REPOSITORY:TAG` of a controller image that the cluster can pull.
+    pub(super) const IMAGE: &str = "CLONESET_IMAGE";
+    /// The API server's audit log: a JSON line for each write.
+    pub(super) const AUDIT_LOG: &str = "CLONESET_AUDIT_LOG";
+    /// kubectl.
+    pub(super) const KUBECTL: &str = "KUBECTL";
+    /// helm.
+    pub(super) const HELM: &str = "HELM";
+}
+
+/// Every connection of the tests stays on this machine.
+const PROXIES: [&str; 6] = [
+    "http_proxy",
+    "https_proxy",
+    "all_proxy",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "ALL_PROXY",
+];
+
+/// Runs the tests; skipped where containers cannot run.
+pub(super) fn run(root: &Path, keep_cluster: bool) -> Result<Outcome> {
+    if !rustix::process::geteuid().is_root() {
+        let why = "containers need root: sudo env \"PATH=$PATH\" cargo xtask test --only e2e";
+        return Ok(Outcome::Skipped(why.to_owned()));
+    }
+    // Before the cluster is up: what does not compile should not cost its start.
+    cargo::run(&["test", "--package", "e2e", "--locked", "--no-run"])?;
+    let image = image::build(&image::default_name(), &image::default_output()?)?;
+    let was_up = cluster::is_up()?;
+    let result = on_cluster(root, &image);
+    if was_up || keep_cluster {
+        println!("The cluster stays up; end it with `cargo xtask cluster down`.");
+    } else {
+        cluster::down().context("cannot end the cluster of the tests")?;
+    }
+    result.map(|()| Outcome::Passed)
+}
+
+fn on_cluster(root: &Path, image: &ImageInfo) -> Result<()> {
+    let info = cluster::ensure_up(&cluster::Options {
+        nodes: Some(1),
+        kwok: 0,
+    })?;
+    cluster::load_image(&image.archive, &[])?;
+    let audit = AuditLog::from_now(&info.audit_log)?;
+    let mut tests = cargo::command()?;
+    tests.args(["test", "--package", "e2e", "--locked"]);
+    tell(&mut tests, root, &info, &image.name);
+    let status = tests.status().context("cannot run cargo")?;
+    ensure!(
+        status.success(),
+        "an end-to-end test failed; what the cluster's components say: {}",
+        info.logs.display()
+    );
+    audit.check()
+}
+
+fn tell(tests: &mut Command, root: &Path, info: &ClusterInfo, image: &str) {
+    for proxy in PROXIES {
+        tests.env_remove(proxy);
+    }
+    tests
+        .env(variable::KUBECONFIG, &info.kubeconfig)
+        .env(variable::CHART, root.join("charts/cloneset"))
+        .env(variable::IMAGE, image)
+        .env(variable::AUDIT_LOG, &info.audit_log)
+        .env(variable::KUBECTL, &info.kubectl)
+        .env(variable::HELM, &info.helm);
+}
