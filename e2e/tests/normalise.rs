@@ -1,8 +1,9 @@
-//! The canonical form of pod templates, checked against what a real API server makes of them. It must NOT create anything:
-//! every request is a dry run or a read.
+//! The canonical form of pod templates, checked against what a real API server makes of them. It must NOT
+//! create anything: every request is a dry run or a read.
 //!
-//! The same corpus and the server's recorded answers are checked without a cluster in `crates/plan/tests/normalise.rs`.
-//! After a change of the corpus or of the Kubernetes version, `RECORD=1` writes new answers.
+//! The same corpus and the server's recorded answers are checked without a cluster in
+//! `crates/plan/tests/normalise.rs`. After a change of the corpus or of the Kubernetes version, `RECORD=1`
+//! writes new answers.
 
 use anyhow::{Context, Result, ensure};
 use cloneset_plan::normalise::{canonical_text, normalise};
@@ -96,7 +97,8 @@ impl Server {
         Ok(answer.data["template"].take())
     }
 
-    /// The types that a pod template is made of, with the class of each field, from the server's own description.
+    /// The types that a pod template is made of, with the class of each field, from the server's own
+    /// description.
     async fn fields(&self) -> Result<Value> {
         let request = http::Request::get("/openapi/v3/api/v1").body(Vec::new())?;
         let document: Value = self.client.request(request).await?;

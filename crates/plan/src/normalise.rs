@@ -1,13 +1,19 @@
 //! Pod templates in canonical form, so that two of them can be compared and hashed whoever wrote them.
 //!
-//! The same template reaches us bare (a manifest), with defaults filled in (a Go client, OpenKruise's webhook) and round-tripped
-//! through typed structs (`creationTimestamp: null`, `resources: {}`, `1000m` for `1`). All of these must be one revision:
-//! otherwise an upgrade of this controller, of a library or a take-over from OpenKruise restarts every pod. So everything
-//! that is a default or a zero value of Kubernetes' types is taken away, by tables of those types ([`shape`]).
+//! The same template reaches us bare (a manifest), with defaults filled in (a Go client, OpenKruise's
+//! webhook) and round-tripped through typed structs (`creationTimestamp: null`, `resources: {}`, `1000m` for
+//! `1`). All of these must be one revision: otherwise an upgrade of this controller, of a library or a
+//! take-over from OpenKruise restarts every pod. So everything that is a default or a zero value of
+//! Kubernetes' types is taken away, by tables of those types (`shape`).
 //!
-//! It must NOT guess: a field that the tables do not know (a newer Kubernetes) counts with every value, and so does anything
-//! of the wrong type. It must NOT change what a template means: the API server makes the same object of the canonical form as
-//! of the original. The output is for comparing and hashing, not for creating pods.
+//! It must NOT guess: a field that the tables do not know (a newer Kubernetes) counts with every value, and so
+//! does anything of the wrong type. It must NOT change what a template means: the API server makes the same
+//! object of the canonical form as of the original (`e2e/tests/normalise.rs` holds it to that). The output is
+//! for comparing and hashing, not for creating pods.
+//!
+//! Two things go beyond the server's own defaults for templates, because no pod differs by them: quantities
+//! count by value (`1Gi` is `1073741824`, as for a Deployment), and so does a host port that the host's network
+//! implies.
 
 mod container;
 mod image;
@@ -15,12 +21,15 @@ mod meta;
 mod pod;
 mod quantity;
 mod shape;
+#[cfg(test)]
+mod tables;
 mod volume;
 
 use serde_json::{Map, Value};
 use shape::{Kind, Shape};
 
-/// The template without what is a default: equal for two templates exactly if the API server makes equal pods of them.
+/// The template without what is a default: equal for two templates exactly if the API server stores equal ones
+/// of them, up to the two things above.
 pub fn normalise(template: &Value) -> Value {
     canonical(Kind::Struct(&pod::POD_TEMPLATE_SPEC), template)
 }
@@ -30,7 +39,8 @@ pub fn canonical_text(template: &Value) -> String {
     normalise(template).to_string()
 }
 
-/// A value in canonical form. As an entry of a list or map it stays even if it is zero, because its place counts.
+/// A value in canonical form. As an entry of a list or map it stays even if it is zero, because its place
+/// counts.
 fn canonical(kind: Kind, value: &Value) -> Value {
     match (kind, value) {
         (_, Value::Null) => zero(kind),
@@ -96,8 +106,8 @@ fn or_zero(quantity: &Value) -> Value {
     }
 }
 
-/// As it is, except for two things that no JSON reader of Kubernetes tells apart: a null member and an absent one, and
-/// `30.0` and `30`.
+/// As it is, except for two things that no JSON reader of Kubernetes tells apart: a null member and an absent
+/// one, and `30.0` and `30`.
 fn verbatim(value: &Value) -> Value {
     match value {
         Value::Object(members) => {

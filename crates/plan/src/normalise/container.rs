@@ -284,8 +284,8 @@ static SLEEP_ACTION: Shape = Shape {
     ..Shape::new("SleepAction")
 };
 
-/// Kruise differs here: it writes `Always` into every regular container without a policy. That stands in the template it
-/// stored, and counts as the user's.
+/// Kruise differs here: it writes `Always` into every regular container without a policy. That stands in the
+/// template it stored, and counts as the user's.
 fn default_image_pull_policy(container: &mut Map<String, Value>) {
     let image = container.get("image").and_then(Value::as_str).unwrap_or_default();
     if container.get("imagePullPolicy").and_then(Value::as_str) == Some(default_pull_policy(image)) {

@@ -1,7 +1,8 @@
-//! The pull policy that Kubernetes derives from an image reference. It must NOT change or judge an image: a reference that
-//! cannot be parsed is somebody else's error, here it only decides the policy.
+//! The pull policy that Kubernetes derives from an image reference. It must NOT change or judge an image: a
+//! reference that cannot be parsed is somebody else's error, here it only decides the policy.
 
-/// `Always` for a well-formed reference whose tag is `latest` or that has neither tag nor digest, else `IfNotPresent`.
+/// `Always` for a well-formed reference whose tag is `latest` or that has neither tag nor digest, else
+/// `IfNotPresent`.
 pub(super) fn default_pull_policy(reference: &str) -> &'static str {
     if follows_latest(reference) {
         "Always"
@@ -42,7 +43,8 @@ fn is_name(name: &str) -> bool {
         Some((first, rest)) if names_registry(first) => (Some(first), rest),
         _ => (None, name),
     };
-    // A registry with an underscore is no host name, but the grammar then takes it for the first path component.
+    // A registry with an underscore is no host name, but the grammar then takes it for the first path
+    // component.
     registry.is_none_or(|registry| is_registry(registry) || is_path_component(registry))
         && path.len() <= longest_path(registry, path)
         && path.split('/').all(is_path_component)

@@ -1,5 +1,5 @@
-//! Tables of the types that several parts of a pod template share: metadata, selectors, references. It must NOT hold logic
-//! beyond a type's own rule.
+//! Tables of the types that several parts of a pod template share: metadata, selectors, references. It must
+//! NOT hold logic beyond a type's own rule.
 
 use super::shape::{Kind, Preset, Shape, field};
 use serde_json::{Map, Value};

@@ -1,5 +1,5 @@
-//! Tables of the pod template, the pod spec and the scheduling types, and their defaults. It must NOT hold logic beyond a
-//! type's own rule.
+//! Tables of the pod template, the pod spec and the scheduling types, and their defaults. It must NOT hold
+//! logic beyond a type's own rule.
 
 use super::container::{
     APP_ARMOR_PROFILE, CONTAINER, EPHEMERAL_CONTAINER, RESOURCE_REQUIREMENTS, SE_LINUX_OPTIONS,
@@ -285,8 +285,9 @@ fn merge_service_account(spec: &mut Map<String, Value>) {
     spec.entry("serviceAccountName").or_insert(old);
 }
 
-/// With the host's network every container port is that port of the host: the API server writes it into each pod, and
-/// with `DefaultHostNetworkHostPortsInPodTemplates` (on before Kubernetes 1.28, a gate of Kruise) into templates.
+/// With the host's network every container port is that port of the host: the API server writes it into each
+/// pod, and with `DefaultHostNetworkHostPortsInPodTemplates` (on before Kubernetes 1.28, a gate of Kruise)
+/// into templates.
 fn drop_implied_host_ports(containers: Option<&mut Value>) {
     let containers = containers.and_then(Value::as_array_mut).into_iter().flatten();
     let ports = containers

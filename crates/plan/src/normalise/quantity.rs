@@ -1,5 +1,6 @@
-//! Quantities (`500m`, `1Gi`, `1e3`) as exact decimals, read the way Kubernetes reads them. It must NOT round anything that
-//! Kubernetes keeps: two quantities get the same text only where Kubernetes itself counts them as equal.
+//! Quantities (`500m`, `1Gi`, `1e3`) as exact decimals, read the way Kubernetes reads them. It must NOT round
+//! anything that Kubernetes keeps: two quantities get the same text only where Kubernetes itself counts them as
+//! equal. (It prints those beyond 10^21 wrongly, `5000E` as `5`; here they keep their value.)
 
 use serde_json::Value;
 
@@ -21,8 +22,8 @@ struct Decimal {
     exponent: i32,
 }
 
-/// The one text for all quantities of the same value: plain decimals, no suffix. What is no quantity, or has more digits
-/// than any real one, is left as it is.
+/// The one text for all quantities of the same value: plain decimals, no suffix. What is no quantity, or has
+/// more digits than any real one, is left as it is.
 pub(super) fn canonical(value: &Value, finest: i32) -> Value {
     let text = match value {
         Value::String(text) => text.trim().to_owned(),

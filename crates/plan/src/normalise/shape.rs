@@ -1,9 +1,11 @@
-//! How Kubernetes types behave in a typed round trip, as data: which fields a type has, which values of them are the same
-//! as absence, and which defaults the API server fills in. It must NOT know any type: those are in the tables beside it.
+//! How Kubernetes types behave in a typed round trip, as data: which fields a type has, which values of them
+//! are the same as absence, and which defaults the API server fills in. It must NOT know any type: those are
+//! in the tables beside it.
 
 use serde_json::{Map, Value};
 
-/// One Kubernetes type. The lists group its fields by how Go treats them; a field that is in none of them is kept as it is.
+/// One Kubernetes type. The lists group its fields by how Go treats them; a field that is in none of them is
+/// kept as it is.
 #[derive(Clone, Copy)]
 pub(super) struct Shape {
     /// The type's name in the Kubernetes API.
@@ -21,7 +23,8 @@ pub(super) struct Shape {
     pub(super) number: &'static [&'static str],
     /// Boolean values: `false` is absence.
     pub(super) flag: &'static [&'static str],
-    /// Pointers to something plain: every value counts, zero too. Listed so that tests can tell them from forgotten fields.
+    /// Pointers to something plain: every value counts, zero too. Listed so that tests can tell them from
+    /// forgotten fields.
     pub(super) pointer: &'static [&'static str],
     /// Lists of text: the empty list is absence.
     pub(super) text_list: &'static [&'static str],

@@ -416,7 +416,8 @@ static TYPED_OBJECT_REFERENCE: Shape = Shape {
     ..Shape::new("TypedObjectReference")
 };
 
-/// A volume without a source is an empty directory. A source that we do not know is one too, so only the name may be beside.
+/// A volume without a source is an empty directory. A source that we do not know is one too, so only the name
+/// may be beside.
 fn default_source(volume: &mut Map<String, Value>) {
     let plain = volume
         .get("emptyDir")
