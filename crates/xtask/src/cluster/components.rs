@@ -234,8 +234,7 @@ fn kwok(paths: &Paths, state: &State) -> Component {
         format!("--config={}", show(&paths.config().join("kwok.yaml"))),
         "--manage-nodes-with-annotation-selector=kwok.x-k8s.io/node=fake".into(),
         "--node-lease-duration-seconds=40".into(),
-        // Addresses for documentation (RFC 2544): they lead nowhere.
-        "--cidr=198.18.0.0/15".into(),
+        format!("--cidr={}", state.networks.fake_pod_cidr()),
         format!("--server-address=127.0.0.1:{port}"),
     ];
     component(

@@ -58,6 +58,7 @@ fn common_values(paths: &Paths, state: &State) -> BTreeMap<&'static str, String>
         ("NODE_NAME", NODE_NAME.to_owned()),
         ("NODE_IP", state.networks.node_ip()),
         ("POD_CIDR", state.networks.pod_cidr()),
+        ("REAL_POD_CIDR", state.networks.real_pod_cidr()),
         ("SANDBOX_IMAGE", images::SANDBOX.to_owned()),
         ("REGISTRY_PORT", state.ports.registry.to_string()),
         ("KUBELET_PORT", state.ports.kubelet.to_string()),

@@ -83,6 +83,8 @@ pub(super) fn prepare(paths: &Paths, state: &State) -> Result<()> {
         &bridge,
     ])?;
     ip(&["link", "set", &bridge, "up"])?;
+    // Nothing sent to a pod of kwok's may leave this machine.
+    ip(&["route", "replace", "unreachable", &state.networks.fake_pod_cidr()])?;
     for group in control_groups(paths)? {
         std::fs::create_dir_all(&group).with_context(|| format!("cannot create {}", group.display()))?;
         inherit_cpuset(&group);
@@ -165,6 +167,8 @@ fn remove_links(paths: &Paths, state: Option<&State>) -> Result<()> {
     let Some(state) = state.filter(|state| state.node) else {
         return Ok(());
     };
+    // Absent when `up` was interrupted early.
+    let _ = ip(&["route", "delete", "unreachable", &state.networks.fake_pod_cidr()]);
     // The kernel removes a pod's link some time after its namespace.
     let pods = state.networks.pod_cidr();
     let routes = || ip(&["-4", "route", "show", "root", &pods]);
@@ -300,14 +304,11 @@ fn remove_fixed_files(paths: &Paths) {
             let _ = std::fs::remove_file(link);
         }
     }
-    // CNI's results are named NETWORK-CONTAINER-INTERFACE.
-    let prefix = format!("{}-", paths.id);
+    // Each of CNI's results names the network namespace it was made for, and
+    // containerd keeps ours below `run`.
+    let namespaces = format!("{}/", paths.run.display());
     for result in entries("/var/lib/cni/results") {
-        if result
-            .file_name()
-            .and_then(|name| name.to_str())
-            .is_some_and(|name| name.starts_with(&prefix))
-        {
+        if std::fs::read_to_string(&result).is_ok_and(|text| text.contains(&namespaces)) {
             let _ = std::fs::remove_file(result);
         }
     }

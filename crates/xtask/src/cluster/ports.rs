@@ -127,6 +127,16 @@ impl Networks {
         format!("10.{}.0.0/16", self.pods)
     }
 
+    /// The half that containers get.
+    pub(super) fn real_pod_cidr(self) -> String {
+        format!("10.{}.0.0/17", self.pods)
+    }
+
+    /// The half that kwok gives to pods that do not exist.
+    pub(super) fn fake_pod_cidr(self) -> String {
+        format!("10.{}.128.0/17", self.pods)
+    }
+
     /// The node's address, on a bridge of our own.
     pub(super) fn node_ip(self) -> String {
         format!("10.{}.0.1", self.node)

@@ -5,7 +5,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 
 use super::components::{self, Component};
 use super::paths::Paths;
@@ -182,13 +182,18 @@ fn start(paths: &Paths, state: &mut State, component: &Component) -> Result<()> 
 }
 
 fn await_ready(paths: &Paths, state: &State, component: &Component) -> Result<()> {
-    let log = paths.log().join(format!("{}.log", component.name));
-    let context = || format!("the end of {}:\n{}", log.display(), process::log_tail(&log, 12));
-    wait::until(&format!("{} is ready", component.name), READY_LIMIT, || {
+    let ready = wait::until(&format!("{} is ready", component.name), READY_LIMIT, || {
         if !state.is_alive(component.name) {
             bail!("{} ended while it started", component.name);
         }
         Ok(probe::is_ready(paths, &component.ready))
+    });
+    ready.map_err(|error| {
+        let log = paths.log().join(format!("{}.log", component.name));
+        anyhow!(
+            "{error}; the end of {}:\n{}",
+            log.display(),
+            process::log_tail(&log, 12)
+        )
     })
-    .with_context(context)
 }
