@@ -1,0 +1,61 @@
+//! The admin pages: `/livez`, `/readyz`, `/metrics`.
+//!
+//! Read-only, and without any detail of a CloneSet.
+
+use crate::wiring::Context;
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+
+/// Binds an address.
+///
+/// # Errors
+/// When the address cannot be bound, naming it.
+pub async fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| BindError { address, source })
+}
+
+/// An address that cannot be bound.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}")]
+pub struct BindError {
+    address: SocketAddr,
+    source: std::io::Error,
+}
+
+/// Serves the pages, for ever.
+///
+/// # Errors
+/// When the listener breaks.
+pub async fn serve(listener: TcpListener, context: Arc<Context>) -> std::io::Result<()> {
+    let pages = Router::new()
+        .route("/livez", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+        .with_state(context);
+    axum::serve(listener, pages).await
+}
+
+/// Ready means that everything has been listed. A standby is ready: it is up to date and not leading.
+async fn ready(State(context): State<Arc<Context>>) -> impl IntoResponse {
+    if context.index.is_synced() {
+        (StatusCode::OK, "ok\n")
+    } else {
+        (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "not everything has been listed yet; see the log\n",
+        )
+    }
+}
+
+async fn metrics(State(context): State<Arc<Context>>) -> impl IntoResponse {
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(header::CONTENT_TYPE, kind)], context.metrics.render())
+}

@@ -1,0 +1,39 @@
+//! The API client: no blind retries, and no request without an end.
+//!
+//! kube's default client replays any request on 429 and 5xx, also a POST that may have been carried out
+//! (`style.md` 2.4). Here a request is sent once; whether to send another one is decided by looking.
+
+use kube::{Client, Config};
+use std::time::Duration;
+
+/// Name of the field manager in managed fields, and prefix of the user agent.
+pub const FIELD_MANAGER: &str = "cloneset-controller";
+/// Time to reach the API server.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A client for the cluster the environment points to.
+///
+/// # Errors
+/// When there is neither a service account nor a kubeconfig, or it cannot be used.
+pub async fn connect() -> Result<Client, ConnectError> {
+    let mut config = Config::infer()
+        .await
+        .map_err(|error| ConnectError::Config(Box::new(error)))?;
+    config.default_retry = false;
+    config.connect_timeout = Some(CONNECT_TIMEOUT);
+    // Idle limits are per request: a watch may be silent for longer than any other call may last.
+    config.read_timeout = None;
+    config.write_timeout = Some(CONNECT_TIMEOUT);
+    Client::try_from(config).map_err(|error| ConnectError::Client(Box::new(error)))
+}
+
+/// Why there is no client.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// No usable configuration.
+    #[error("no way to the API server: neither a service account nor a kubeconfig could be used")]
+    Config(#[source] Box<kube::config::InferConfigError>),
+    /// A configuration that makes no client.
+    #[error("the configuration of the API server's address or certificates is not usable")]
+    Client(#[source] Box<kube::Error>),
+}

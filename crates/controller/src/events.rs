@@ -1,0 +1,144 @@
+//! Events on CloneSets: sent in the background, so that telling never delays doing.
+//!
+//! Texts name pods and reasons, never a whole object. When too many are waiting, new ones are dropped and counted:
+//! events are hints, the status is the truth.
+
+use crate::wiring::Context;
+use cloneset_api::CloneSet;
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::Resource as _;
+use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tracing::debug;
+
+/// Events that may wait to be sent.
+const WAITING: usize = 1024;
+/// Time for one event.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// Bytes of a note; the API server refuses more than 1,024.
+const MAX_NOTE: usize = 1000;
+/// Pods named in one note; the others are counted.
+const NAMED: usize = 5;
+
+/// An event about a CloneSet.
+pub struct About {
+    reference: ObjectReference,
+    event: Event,
+}
+
+/// Where reconciling leaves events.
+#[derive(Clone, Debug)]
+pub struct Events {
+    sender: mpsc::Sender<About>,
+}
+
+/// Makes the two ends.
+pub fn channel() -> (Events, mpsc::Receiver<About>) {
+    let (sender, receiver) = mpsc::channel(WAITING);
+    (Events { sender }, receiver)
+}
+
+impl Events {
+    /// Leaves an event; `false` when it had to be dropped. The recorder folds equal events into a series and
+    /// shows only the first note, so what happened to other pods must come with another `pod`.
+    #[must_use]
+    pub fn leave(&self, cloneset: &CloneSet, what: Happening<'_>) -> bool {
+        let Happening {
+            type_,
+            reason,
+            action,
+            note,
+            pod,
+        } = what;
+        let related = pod.map(|name| ObjectReference {
+            api_version: Some("v1".into()),
+            kind: Some("Pod".into()),
+            namespace: cloneset.metadata.namespace.clone(),
+            name: Some(name.to_owned()),
+            ..ObjectReference::default()
+        });
+        let event = Event {
+            type_,
+            reason: reason.to_owned(),
+            note: Some(shortened(note)),
+            action: action.to_owned(),
+            secondary: related,
+        };
+        self.sender
+            .try_send(About {
+                reference: cloneset.object_ref(&()),
+                event,
+            })
+            .is_ok()
+    }
+}
+
+/// What an event tells.
+#[derive(Clone, Debug)]
+pub struct Happening<'a> {
+    /// Normal or Warning.
+    pub type_: EventType,
+    /// One of [`cloneset_api::names::events`].
+    pub reason: &'static str,
+    /// What was attempted.
+    pub action: &'static str,
+    /// For people.
+    pub note: String,
+    /// The pod it happened to, or the first of several.
+    pub pod: Option<&'a str>,
+}
+
+fn shortened(note: String) -> String {
+    if note.len() <= MAX_NOTE {
+        return note;
+    }
+    let end = (0..=MAX_NOTE)
+        .rev()
+        .find(|end| note.is_char_boundary(*end))
+        .unwrap_or(0);
+    format!("{}…", note.get(..end).unwrap_or_default())
+}
+
+/// "a, b and 7 more".
+pub fn enumerate(names: &[&str]) -> String {
+    let named = names.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(NAMED) {
+        0 => named,
+        more => format!("{named} and {more} more"),
+    }
+}
+
+/// Sends what arrives, for ever.
+pub async fn run(context: Arc<Context>, identity: String, mut receiver: mpsc::Receiver<About>) {
+    let reporter = Reporter {
+        controller: "cloneset-controller".into(),
+        instance: Some(identity),
+    };
+    let recorder = Recorder::new(context.client.clone(), reporter);
+    while let Some(About { reference, event }) = receiver.recv().await {
+        match tokio::time::timeout(TIMEOUT, recorder.publish(&event, &reference)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => debug!(reason = event.reason, %error, "an event was not taken"),
+            Err(_) => debug!(reason = event.reason, "an event was not taken in time"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_names_are_counted_and_long_notes_cut_between_characters() {
+        assert_eq!(enumerate(&["a", "b"]), "a, b");
+        assert_eq!(
+            enumerate(&["a", "b", "c", "d", "e", "f", "g"]),
+            "a, b, c, d, e and 2 more"
+        );
+        let cut = shortened("ü".repeat(600));
+        assert!(cut.len() <= MAX_NOTE + '…'.len_utf8() && cut.ends_with('…'));
+        assert_eq!(shortened("short".into()), "short");
+    }
+}

@@ -1,0 +1,608 @@
+//! What we know of the cluster: CloneSets, and the pods and revisions of each by owner UID.
+//!
+//! Plain structs, fed by watches and live reads; nothing here talks to the API server. Whatever changes gives back
+//! the CloneSets to look at, also for objects that vanished while a watch was down.
+
+use cloneset_api::CloneSet;
+use cloneset_status::{Pod, Revision};
+use kube::Resource;
+use kube::core::DeserializeGuard;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Namespace and name of a CloneSet: what work is queued by.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key {
+    /// Namespace.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// The kinds of objects we keep. Versions are compared only within one kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    /// CloneSets.
+    CloneSet,
+    /// Pods.
+    Pod,
+    /// ControllerRevisions.
+    Revision,
+}
+
+impl Kind {
+    /// The resource's name, for metrics and logs.
+    pub fn resource(self) -> &'static str {
+        match self {
+            Self::CloneSet => "clonesets",
+            Self::Pod => "pods",
+            Self::Revision => "controllerrevisions",
+        }
+    }
+}
+
+/// A CloneSet as it stands in the index.
+#[derive(Clone, Debug)]
+pub enum Known {
+    /// Readable.
+    Readable(Arc<CloneSet>),
+    /// Not readable: it breaks the schema we serve. Kept so that nobody takes it for deleted.
+    Unreadable {
+        /// Its UID.
+        uid: String,
+        /// Its resourceVersion.
+        version: u64,
+        /// Why it cannot be read.
+        error: String,
+    },
+}
+
+impl Known {
+    fn uid(&self) -> &str {
+        match self {
+            Self::Readable(cloneset) => cloneset.metadata.uid.as_deref().unwrap_or_default(),
+            Self::Unreadable { uid, .. } => uid,
+        }
+    }
+
+    fn version(&self) -> u64 {
+        match self {
+            Self::Readable(cloneset) => version_of(cloneset.as_ref()),
+            Self::Unreadable { version, .. } => *version,
+        }
+    }
+}
+
+/// The resourceVersion as a number; 0 when it is none (older or foreign API servers).
+pub fn version_of(object: &impl Resource) -> u64 {
+    object
+        .meta()
+        .resource_version
+        .as_deref()
+        .and_then(|version| version.parse().ok())
+        .unwrap_or(0)
+}
+
+/// Everything we know, shared by watches and workers.
+#[derive(Debug, Default)]
+pub struct Index {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    clonesets: HashMap<Key, Known>,
+    key_of_uid: HashMap<String, Key>,
+    clonesets_seen: Option<u64>,
+    pods: Owned<Pod>,
+    revisions: Owned<Revision>,
+}
+
+/// Objects of one kind by the UID of their controlling CloneSet.
+#[derive(Debug)]
+struct Owned<K> {
+    by_owner: HashMap<String, BTreeMap<String, Arc<K>>>,
+    owner_of: HashMap<String, String>,
+    /// The highest resourceVersion seen, from lists, events and bookmarks; `None` before the first list.
+    seen: Option<u64>,
+}
+
+impl<K> Default for Owned<K> {
+    fn default() -> Self {
+        Self {
+            by_owner: HashMap::new(),
+            owner_of: HashMap::new(),
+            seen: None,
+        }
+    }
+}
+
+/// An object that belongs to a CloneSet.
+pub trait Dependent: Resource<DynamicType = ()> + Send + Sync + 'static {
+    /// Which kind it is.
+    const KIND: Kind;
+    /// UID of the CloneSet that controls it.
+    fn owner(&self) -> Option<&str>;
+}
+
+impl Dependent for Pod {
+    const KIND: Kind = Kind::Pod;
+    fn owner(&self) -> Option<&str> {
+        self.controlling_cloneset()
+    }
+}
+
+impl Dependent for Revision {
+    const KIND: Kind = Kind::Revision;
+    fn owner(&self) -> Option<&str> {
+        self.controlling_cloneset()
+    }
+}
+
+fn uid_of(object: &impl Resource) -> String {
+    object.meta().uid.clone().unwrap_or_default()
+}
+
+impl<K: Dependent> Owned<K> {
+    /// Takes in an object; gives the owners whose view changed. Older versions than the one known are ignored.
+    fn apply(&mut self, object: K) -> BTreeSet<String> {
+        let uid = uid_of(&object);
+        let known = self
+            .owner_of
+            .get(&uid)
+            .and_then(|owner| self.by_owner.get(owner)?.get(&uid));
+        if known.is_some_and(|known| version_of(known.as_ref()) >= version_of(&object)) {
+            return BTreeSet::new();
+        }
+        let mut changed: BTreeSet<String> = self.remove(&uid).into_iter().collect();
+        if let Some(owner) = object.owner().map(str::to_owned) {
+            self.owner_of.insert(uid.clone(), owner.clone());
+            self.by_owner
+                .entry(owner.clone())
+                .or_default()
+                .insert(uid, Arc::new(object));
+            changed.insert(owner);
+        }
+        changed
+    }
+
+    fn remove(&mut self, uid: &str) -> Option<String> {
+        let owner = self.owner_of.remove(uid)?;
+        if let Some(objects) = self.by_owner.get_mut(&owner) {
+            objects.remove(uid);
+            if objects.is_empty() {
+                self.by_owner.remove(&owner);
+            }
+        }
+        Some(owner)
+    }
+
+    /// Takes in a complete list; what is not in it has vanished.
+    fn replace(&mut self, objects: Vec<K>) -> BTreeSet<String> {
+        let listed: BTreeSet<String> = objects.iter().map(uid_of).collect();
+        let vanished: Vec<String> = self
+            .owner_of
+            .keys()
+            .filter(|uid| !listed.contains(*uid))
+            .cloned()
+            .collect();
+        let mut changed: BTreeSet<String> = vanished.iter().filter_map(|uid| self.remove(uid)).collect();
+        for object in objects {
+            changed.extend(self.apply(object));
+        }
+        changed
+    }
+
+    fn of(&self, owner: &str) -> Vec<Arc<K>> {
+        self.by_owner
+            .get(owner)
+            .map(|objects| objects.values().cloned().collect())
+            .unwrap_or_default()
+    }
+
+    fn get(&self, uid: &str) -> Option<&Arc<K>> {
+        self.by_owner.get(self.owner_of.get(uid)?)?.get(uid)
+    }
+}
+
+/// Selects the part of the index that holds a kind.
+trait Shelf<K> {
+    fn shelf(&mut self) -> &mut Owned<K>;
+}
+
+impl Shelf<Pod> for Inner {
+    fn shelf(&mut self) -> &mut Owned<Pod> {
+        &mut self.pods
+    }
+}
+
+impl Shelf<Revision> for Inner {
+    fn shelf(&mut self) -> &mut Owned<Revision> {
+        &mut self.revisions
+    }
+}
+
+impl Inner {
+    fn keys(&self, owners: &BTreeSet<String>) -> Vec<Key> {
+        owners
+            .iter()
+            .filter_map(|owner| self.key_of_uid.get(owner).cloned())
+            .collect()
+    }
+
+    fn seen(&mut self, kind: Kind) -> &mut Option<u64> {
+        match kind {
+            Kind::CloneSet => &mut self.clonesets_seen,
+            Kind::Pod => &mut self.pods.seen,
+            Kind::Revision => &mut self.revisions.seen,
+        }
+    }
+
+    fn raise(&mut self, kind: Kind, version: u64) {
+        let seen = self.seen(kind);
+        *seen = (*seen).max(Some(version));
+    }
+
+    fn insert(&mut self, key: Key, known: Known) -> bool {
+        if let Some(old) = self.clonesets.get(&key) {
+            if old.uid() == known.uid() && old.version() >= known.version() {
+                return false;
+            }
+            self.key_of_uid.remove(old.uid());
+        }
+        self.key_of_uid.insert(known.uid().to_owned(), key.clone());
+        self.clonesets.insert(key, known);
+        true
+    }
+
+    fn forget(&mut self, key: &Key) {
+        if let Some(old) = self.clonesets.remove(key) {
+            self.key_of_uid.remove(old.uid());
+        }
+    }
+}
+
+/// A CloneSet and what it owns, at one moment.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// The CloneSet.
+    pub known: Known,
+    /// Its pods.
+    pub pods: Vec<Arc<Pod>>,
+    /// Its revisions.
+    pub revisions: Vec<Arc<Revision>>,
+}
+
+impl Index {
+    // A poisoned lock means a panic while holding it; the maps are consistent between statements.
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has every kind been listed at least once?
+    pub fn is_synced(&self) -> bool {
+        let mut inner = self.lock();
+        [Kind::CloneSet, Kind::Pod, Kind::Revision]
+            .into_iter()
+            .all(|kind| inner.seen(kind).is_some())
+    }
+
+    /// Every CloneSet.
+    pub fn keys(&self) -> Vec<Key> {
+        self.lock().clonesets.keys().cloned().collect()
+    }
+
+    /// A CloneSet and what it owns; `None` when there is no such CloneSet.
+    pub fn view(&self, key: &Key) -> Option<View> {
+        let inner = self.lock();
+        let known = inner.clonesets.get(key)?.clone();
+        let (pods, revisions) = (inner.pods.of(known.uid()), inner.revisions.of(known.uid()));
+        Some(View {
+            known,
+            pods,
+            revisions,
+        })
+    }
+
+    /// Has the view of this kind come as far as `version`? Events of one kind arrive in order, so then everything
+    /// up to it has been taken in.
+    pub fn has_seen(&self, kind: Kind, version: u64) -> bool {
+        self.lock().seen(kind).is_some_and(|seen| seen >= version)
+    }
+
+    /// The version of an object, if we know it.
+    pub fn known_version(&self, kind: Kind, uid: &str) -> Option<u64> {
+        let inner = self.lock();
+        match kind {
+            Kind::CloneSet => inner
+                .key_of_uid
+                .get(uid)
+                .and_then(|key| inner.clonesets.get(key))
+                .map(Known::version),
+            Kind::Pod => inner.pods.get(uid).map(|pod| version_of(pod.as_ref())),
+            Kind::Revision => inner
+                .revisions
+                .get(uid)
+                .map(|revision| version_of(revision.as_ref())),
+        }
+    }
+
+    /// Is the object gone, or on its way out?
+    pub fn is_leaving(&self, kind: Kind, uid: &str) -> bool {
+        let inner = self.lock();
+        match kind {
+            Kind::CloneSet => !inner.key_of_uid.contains_key(uid),
+            Kind::Pod => inner.pods.get(uid).is_none_or(|pod| pod.is_terminating()),
+            Kind::Revision => inner
+                .revisions
+                .get(uid)
+                .is_none_or(|r| r.metadata.deletion_timestamp.is_some()),
+        }
+    }
+
+    /// Takes in a bookmark.
+    pub fn bookmark(&self, kind: Kind, version: u64) {
+        self.lock().raise(kind, version);
+    }
+
+    /// Drops a CloneSet that a live read did not find.
+    pub fn drop_cloneset(&self, key: &Key) {
+        self.lock().forget(key);
+    }
+
+    /// Drops a dependent object that a live read did not find.
+    pub fn drop_dependent(&self, kind: Kind, uid: &str) -> Vec<Key> {
+        let mut inner = self.lock();
+        let owner = match kind {
+            Kind::CloneSet => None,
+            Kind::Pod => inner.pods.remove(uid),
+            Kind::Revision => inner.revisions.remove(uid),
+        };
+        inner.keys(&owner.into_iter().collect())
+    }
+}
+
+/// What a watch feeds.
+pub trait Sink<K>: Send + Sync {
+    /// A complete list at a version.
+    fn replace(&self, objects: Vec<K>, version: u64) -> Vec<Key>;
+    /// An object was added or changed.
+    fn apply(&self, object: K) -> Vec<Key>;
+    /// An object left the watch.
+    fn delete(&self, object: K) -> Vec<Key>;
+    /// An object was read live: that says nothing about how far the watch has come.
+    fn refresh(&self, object: K) -> Vec<Key>;
+}
+
+impl<K: Dependent> Sink<K> for Index
+where
+    Inner: Shelf<K>,
+{
+    fn replace(&self, objects: Vec<K>, version: u64) -> Vec<Key> {
+        let mut inner = self.lock();
+        let changed = inner.shelf().replace(objects);
+        inner.raise(K::KIND, version);
+        inner.keys(&changed)
+    }
+
+    fn apply(&self, object: K) -> Vec<Key> {
+        let mut inner = self.lock();
+        let version = version_of(&object);
+        let changed = inner.shelf().apply(object);
+        inner.raise(K::KIND, version);
+        inner.keys(&changed)
+    }
+
+    fn delete(&self, object: K) -> Vec<Key> {
+        let mut inner = self.lock();
+        let changed = inner.shelf().remove(&uid_of(&object)).into_iter().collect();
+        inner.raise(K::KIND, version_of(&object));
+        inner.keys(&changed)
+    }
+
+    fn refresh(&self, object: K) -> Vec<Key> {
+        let mut inner = self.lock();
+        let changed = inner.shelf().apply(object);
+        inner.keys(&changed)
+    }
+}
+
+fn read(object: DeserializeGuard<CloneSet>) -> (Key, Known) {
+    let meta = object.meta();
+    let key = Key {
+        namespace: meta.namespace.clone().unwrap_or_default(),
+        name: meta.name.clone().unwrap_or_default(),
+    };
+    let known = match object.0 {
+        Ok(cloneset) => Known::Readable(Arc::new(cloneset)),
+        Err(invalid) => Known::Unreadable {
+            uid: invalid.metadata.uid.clone().unwrap_or_default(),
+            version: invalid
+                .metadata
+                .resource_version
+                .as_deref()
+                .and_then(|v| v.parse().ok())
+                .unwrap_or(0),
+            error: invalid.error,
+        },
+    };
+    (key, known)
+}
+
+impl Sink<DeserializeGuard<CloneSet>> for Index {
+    fn replace(&self, objects: Vec<DeserializeGuard<CloneSet>>, version: u64) -> Vec<Key> {
+        let mut inner = self.lock();
+        let listed: BTreeMap<Key, Known> = objects.into_iter().map(read).collect();
+        let vanished: Vec<Key> = inner
+            .clonesets
+            .keys()
+            .filter(|key| !listed.contains_key(*key))
+            .cloned()
+            .collect();
+        let mut changed = Vec::new();
+        for key in vanished {
+            inner.forget(&key);
+            changed.push(key);
+        }
+        for (key, known) in listed {
+            if inner.insert(key.clone(), known) {
+                changed.push(key);
+            }
+        }
+        inner.raise(Kind::CloneSet, version);
+        changed
+    }
+
+    fn apply(&self, object: DeserializeGuard<CloneSet>) -> Vec<Key> {
+        let mut inner = self.lock();
+        let (key, known) = read(object);
+        inner.raise(Kind::CloneSet, known.version());
+        if inner.insert(key.clone(), known) {
+            vec![key]
+        } else {
+            Vec::new()
+        }
+    }
+
+    fn delete(&self, object: DeserializeGuard<CloneSet>) -> Vec<Key> {
+        let mut inner = self.lock();
+        let (key, known) = read(object);
+        inner.raise(Kind::CloneSet, known.version());
+        if inner
+            .clonesets
+            .get(&key)
+            .is_some_and(|present| present.uid() == known.uid())
+        {
+            inner.forget(&key);
+        }
+        vec![key]
+    }
+
+    fn refresh(&self, object: DeserializeGuard<CloneSet>) -> Vec<Key> {
+        let mut inner = self.lock();
+        let (key, known) = read(object);
+        if inner.insert(key.clone(), known) {
+            vec![key]
+        } else {
+            Vec::new()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn cloneset(uid: &str, version: u64) -> DeserializeGuard<CloneSet> {
+        serde_json::from_value(json!({
+            "metadata": {"namespace": "shop", "name": "web", "uid": uid, "resourceVersion": version.to_string()},
+            "spec": {"selector": {"matchLabels": {"app": "web"}}, "template": {}}
+        }))
+        .unwrap()
+    }
+
+    fn pod(uid: &str, owner: &str, version: u64) -> Pod {
+        serde_json::from_value(json!({"metadata": {
+            "namespace": "shop", "name": uid, "uid": uid, "resourceVersion": version.to_string(),
+            "ownerReferences": [{"apiVersion": "apps.kruise.io/v1alpha1", "kind": "CloneSet", "name": "web",
+                                 "uid": owner, "controller": true}]
+        }}))
+        .unwrap()
+    }
+
+    fn key() -> Key {
+        Key {
+            namespace: "shop".into(),
+            name: "web".into(),
+        }
+    }
+
+    fn names(index: &Index) -> Vec<String> {
+        let view = index.view(&key()).unwrap();
+        view.pods.iter().map(|pod| pod.name().to_owned()).collect()
+    }
+
+    #[test]
+    fn a_pod_that_vanished_while_the_watch_was_down_wakes_its_owner() {
+        let index = Index::default();
+        index.replace(vec![cloneset("u", 1)], 1);
+        index.replace(vec![pod("a", "u", 2), pod("b", "u", 3)], 3);
+        assert_eq!(index.replace(vec![pod("a", "u", 2)], 9), [key()]);
+        assert_eq!(names(&index), ["a"]);
+        assert!(index.has_seen(Kind::Pod, 9) && !index.has_seen(Kind::Pod, 10));
+        assert!(
+            index.replace(vec![pod("a", "u", 2)], 10).is_empty(),
+            "an unchanged list wakes nobody"
+        );
+    }
+
+    #[test]
+    fn an_older_version_never_overwrites_a_newer_one() {
+        let index = Index::default();
+        index.replace(vec![cloneset("u", 5)], 5);
+        index.apply(pod("a", "u", 7));
+        assert!(index.apply(pod("a", "u", 6)).is_empty());
+        assert_eq!(index.known_version(Kind::Pod, "a"), Some(7));
+        assert!(index.apply(cloneset("u", 4)).is_empty());
+    }
+
+    #[test]
+    fn pods_of_an_older_cloneset_with_the_same_name_are_not_the_new_ones() {
+        let index = Index::default();
+        index.replace(vec![cloneset("old", 1)], 1);
+        index.apply(pod("a", "old", 2));
+        index.apply(cloneset("new", 3));
+        assert!(names(&index).is_empty());
+        index.apply(pod("b", "new", 4));
+        assert_eq!(names(&index), ["b"]);
+        assert!(
+            index.apply(pod("a", "old", 5)).is_empty(),
+            "nobody is woken for an owner that is gone"
+        );
+    }
+
+    #[test]
+    fn a_pod_that_changes_hands_wakes_both_owners() {
+        let index = Index::default();
+        let mut other = cloneset("v", 2);
+        other.meta_mut().name = Some("other".into());
+        index.replace(vec![cloneset("u", 1), other], 2);
+        index.apply(pod("a", "u", 3));
+        let woken = index.apply(pod("a", "v", 4));
+        assert_eq!(woken.len(), 2);
+        assert!(names(&index).is_empty());
+    }
+
+    #[test]
+    fn an_unreadable_cloneset_is_known_but_not_readable() {
+        let index = Index::default();
+        let broken: DeserializeGuard<CloneSet> = serde_json::from_value(json!({
+            "metadata": {"namespace": "shop", "name": "web", "uid": "u", "resourceVersion": "3"},
+            "spec": {"replicas": "many"}
+        }))
+        .unwrap();
+        assert_eq!(index.apply(broken), [key()]);
+        assert!(matches!(
+            index.view(&key()).unwrap().known,
+            Known::Unreadable { .. }
+        ));
+    }
+
+    #[test]
+    fn nothing_is_synced_before_every_kind_was_listed() {
+        let index = Index::default();
+        index.replace(vec![cloneset("u", 1)], 1);
+        index.replace(Vec::<Pod>::new(), 1);
+        assert!(!index.is_synced());
+        index.replace(Vec::<Revision>::new(), 1);
+        assert!(index.is_synced());
+    }
+}

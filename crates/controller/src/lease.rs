@@ -1,0 +1,317 @@
+//! Leader election by a Lease.
+//!
+//! Another leader's expiry is measured by watching its Lease stay unchanged on *our* monotonic clock, never by
+//! comparing wall clocks. Our own right to write ends a renew deadline after the last renewal was *sent*; it is
+//! checked before every write (`design.md` 4). What is written while leading is none of this file's business.
+
+use crate::wiring::Context;
+use jiff::Timestamp;
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use kube::api::PostParams;
+use kube::{Api, Client};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tracing::{debug, error, info, warn};
+
+/// Until when this replica may write.
+#[derive(Debug)]
+pub struct Leadership {
+    /// `None` while not leading; far in the future without election.
+    until: Mutex<Option<Instant>>,
+    leading: watch::Sender<bool>,
+}
+
+impl Default for Leadership {
+    fn default() -> Self {
+        Self {
+            until: Mutex::new(None),
+            leading: watch::Sender::new(false),
+        }
+    }
+}
+
+impl Leadership {
+    /// Time left in which a write may be sent; `None` when it may not.
+    pub fn time_left(&self) -> Option<Duration> {
+        let until = (*self.until.lock().unwrap_or_else(PoisonError::into_inner))?;
+        Some(until.saturating_duration_since(Instant::now())).filter(|left| !left.is_zero())
+    }
+
+    /// Waits until this replica leads.
+    pub async fn wait(&self) {
+        let mut leading = self.leading.subscribe();
+        // The sender lives as long as self, so this cannot fail.
+        let _ = leading.wait_for(|leading| *leading).await;
+    }
+
+    /// Leads until `until`; gives whether it did not lead before.
+    pub fn extend(&self, until: Instant) -> bool {
+        *self.until.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
+        !self.leading.send_replace(true)
+    }
+
+    /// Stops leading; gives whether it led before.
+    pub fn end(&self) -> bool {
+        *self.until.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.leading.send_replace(false)
+    }
+}
+
+/// Names and times of the election.
+#[derive(Clone, Debug)]
+pub struct Election {
+    /// Namespace of the Lease.
+    pub namespace: String,
+    /// Name of the Lease.
+    pub name: String,
+    /// This replica.
+    pub identity: String,
+    /// How long others wait for a leader that does not renew.
+    pub lease_duration: Duration,
+    /// How long a leader keeps writing without having renewed.
+    pub renew_deadline: Duration,
+    /// Time between attempts.
+    pub retry_period: Duration,
+}
+
+/// A Lease as last read, and since when it has stood unchanged.
+#[derive(Clone, Debug)]
+struct Observation {
+    lease: Lease,
+    unchanged_since: Instant,
+}
+
+/// Takes part in the election.
+pub struct Candidate {
+    api: Api<Lease>,
+    election: Election,
+    observed: Option<Observation>,
+}
+
+impl Candidate {
+    /// A candidate that has not looked yet.
+    pub fn new(client: Client, election: Election) -> Self {
+        Self {
+            api: Api::namespaced(client, &election.namespace),
+            election,
+            observed: None,
+        }
+    }
+
+    /// Gets and keeps the Lease, for ever.
+    pub async fn run(&mut self, context: &Arc<Context>) {
+        loop {
+            let started = Instant::now();
+            match tokio::time::timeout(self.election.retry_period * 2, self.attempt(started)).await {
+                Ok(Ok(true)) => {
+                    if context.leadership.extend(started + self.election.renew_deadline) {
+                        info!(
+                            lease = self.election.name,
+                            identity = self.election.identity,
+                            "leading"
+                        );
+                        context.metrics.leader.set(1);
+                        context.wake(context.index.keys());
+                    }
+                }
+                Ok(Ok(false)) => Self::step_down(context, "another replica holds the Lease"),
+                Ok(Err(reason)) => {
+                    self.complain(&reason);
+                    self.observed = None;
+                }
+                Err(_) => {
+                    warn!(
+                        lease = self.election.name,
+                        "the Lease could not be read or written in time"
+                    );
+                    self.observed = None;
+                }
+            }
+            if context.leadership.time_left().is_none() {
+                Self::step_down(context, "the Lease was not renewed before its deadline");
+            }
+            tokio::time::sleep(self.election.retry_period).await;
+        }
+    }
+
+    fn step_down(context: &Context, why: &str) {
+        if context.leadership.end() {
+            warn!(why, "no longer leading");
+            context.metrics.leader.set(0);
+        }
+    }
+
+    fn complain(&self, reason: &kube::Error) {
+        let lease = format!("{}/{}", self.election.namespace, self.election.name);
+        match reason {
+            kube::Error::Api(status) if status.code == 401 || status.code == 403 => {
+                error!(lease, %reason, "the service account needs get, create and update on leases");
+            }
+            kube::Error::Api(status) if status.is_conflict() => {
+                debug!(lease, "somebody else wrote the Lease")
+            }
+            _ => warn!(lease, %reason, "the Lease could not be read or written"),
+        }
+    }
+
+    /// One attempt to hold the Lease at `now`; true when it is held.
+    async fn attempt(&mut self, now: Instant) -> Result<bool, kube::Error> {
+        if !self
+            .observed
+            .as_ref()
+            .is_some_and(|seen| self.is_mine(&seen.lease))
+        {
+            self.look(now).await?;
+        }
+        let Some(seen) = &self.observed else {
+            let lease = self.lease_to_hold(None);
+            let held = self.api.create(&PostParams::default(), &lease).await?;
+            self.observed = Some(Observation {
+                lease: held,
+                unchanged_since: now,
+            });
+            return Ok(true);
+        };
+        if !self.is_mine(&seen.lease) && !has_expired(&seen.lease, now - seen.unchanged_since) {
+            return Ok(false);
+        }
+        let lease = self.lease_to_hold(Some(&seen.lease));
+        // The resourceVersion inside makes this fail if anybody was faster.
+        let held = self
+            .api
+            .replace(&self.election.name, &PostParams::default(), &lease)
+            .await?;
+        self.observed = Some(Observation {
+            lease: held,
+            unchanged_since: now,
+        });
+        Ok(true)
+    }
+
+    async fn look(&mut self, now: Instant) -> Result<(), kube::Error> {
+        let Some(lease) = self.api.get_opt(&self.election.name).await? else {
+            self.observed = None;
+            return Ok(());
+        };
+        let unchanged = self
+            .observed
+            .as_ref()
+            .is_some_and(|seen| seen.lease.metadata.resource_version == lease.metadata.resource_version);
+        if !unchanged {
+            self.observed = Some(Observation {
+                lease,
+                unchanged_since: now,
+            });
+        }
+        Ok(())
+    }
+
+    fn is_mine(&self, lease: &Lease) -> bool {
+        holder(lease) == Some(self.election.identity.as_str())
+    }
+
+    fn lease_to_hold(&self, previous: Option<&Lease>) -> Lease {
+        let mut lease = previous.cloned().unwrap_or_default();
+        lease.metadata.name = Some(self.election.name.clone());
+        lease.metadata.namespace = Some(self.election.namespace.clone());
+        let wall = Some(MicroTime(Timestamp::now()));
+        let old = lease.spec.unwrap_or_default();
+        let keeps = old.holder_identity.as_deref() == Some(self.election.identity.as_str());
+        let transitions = old.lease_transitions.unwrap_or(0);
+        lease.spec = Some(LeaseSpec {
+            holder_identity: Some(self.election.identity.clone()),
+            lease_duration_seconds: i32::try_from(self.election.lease_duration.as_secs().max(1)).ok(),
+            acquire_time: if keeps { old.acquire_time } else { wall.clone() },
+            renew_time: wall,
+            lease_transitions: Some(if keeps {
+                transitions
+            } else {
+                transitions.saturating_add(1)
+            }),
+            ..LeaseSpec::default()
+        });
+        lease
+    }
+
+    /// Gives the Lease up, so that another replica need not wait for it to expire.
+    pub async fn release(mut self) {
+        let Some(Observation { mut lease, .. }) =
+            self.observed.take().filter(|seen| self.is_mine(&seen.lease))
+        else {
+            return;
+        };
+        if let Some(spec) = lease.spec.as_mut() {
+            spec.holder_identity = Some(String::new());
+            spec.lease_duration_seconds = Some(1);
+            spec.renew_time = Some(MicroTime(Timestamp::now()));
+        }
+        let params = PostParams::default();
+        let replace = self.api.replace(&self.election.name, &params, &lease);
+        match tokio::time::timeout(self.election.retry_period, replace).await {
+            Ok(Ok(_)) => info!(lease = self.election.name, "released the Lease"),
+            Ok(Err(error)) => info!(lease = self.election.name, %error, "could not release the Lease"),
+            Err(_) => info!(lease = self.election.name, "could not release the Lease in time"),
+        }
+    }
+}
+
+fn holder(lease: &Lease) -> Option<&str> {
+    lease
+        .spec
+        .as_ref()?
+        .holder_identity
+        .as_deref()
+        .filter(|holder| !holder.is_empty())
+}
+
+/// May a Lease that stood unchanged for this long be taken?
+fn has_expired(lease: &Lease, unchanged_for: Duration) -> bool {
+    let Some(_) = holder(lease) else { return true };
+    let seconds = lease
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.lease_duration_seconds)
+        .unwrap_or(0);
+    unchanged_for >= Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn held_by(identity: &str) -> Lease {
+        Lease {
+            spec: Some(LeaseSpec {
+                holder_identity: Some(identity.to_owned()),
+                lease_duration_seconds: Some(15),
+                lease_transitions: Some(3),
+                ..LeaseSpec::default()
+            }),
+            ..Lease::default()
+        }
+    }
+
+    #[test]
+    fn a_lease_may_be_taken_when_released_or_unchanged_for_its_duration() {
+        assert!(has_expired(&held_by(""), Duration::ZERO));
+        assert!(has_expired(&Lease::default(), Duration::ZERO));
+        assert!(!has_expired(&held_by("other"), Duration::from_millis(14_999)));
+        assert!(has_expired(&held_by("other"), Duration::from_secs(15)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_right_to_write_ends_at_the_deadline_by_itself() {
+        let leadership = Leadership::default();
+        assert_eq!(leadership.time_left(), None);
+        assert!(leadership.extend(Instant::now() + Duration::from_secs(10)));
+        leadership.wait().await;
+        assert_eq!(leadership.time_left(), Some(Duration::from_secs(10)));
+        tokio::time::advance(Duration::from_secs(10)).await;
+        assert_eq!(leadership.time_left(), None);
+        assert!(leadership.end(), "it still has to be told");
+        assert!(!leadership.end());
+    }
+}

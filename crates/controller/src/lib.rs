@@ -1,0 +1,23 @@
+//! All the I/O: observe the cluster, ask `cloneset-plan` what to do, do it, report.
+//!
+//! A library so that tests run the production wiring with another client, clock and randomness. It decides nothing
+//! about pods: whatever looks like a decision belongs into `cloneset-plan`.
+
+pub mod act;
+pub mod admin;
+pub mod args;
+pub mod backoff;
+pub mod client;
+pub mod events;
+pub mod index;
+pub mod lease;
+pub mod memory;
+pub mod metrics;
+pub mod observe;
+pub mod queue;
+pub mod reconcile;
+pub mod report;
+pub mod send;
+pub mod watch;
+pub mod wiring;
+pub mod writes;

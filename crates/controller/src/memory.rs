@@ -1,0 +1,76 @@
+//! What we remember of a CloneSet between passes. In memory only: losing it costs a read, never a pod.
+
+use crate::index::Key;
+use crate::writes::Mark;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long an instance id is not used again after its pod went, or after somebody else's object was found to
+/// have the name.
+const RESERVED_FOR: Duration = Duration::from_mins(5);
+
+/// What we remember of one CloneSet.
+#[derive(Debug, Default)]
+pub struct Memory {
+    /// UID of the CloneSet this is about.
+    pub uid: String,
+    /// Writes the view may not show yet.
+    pub marks: Vec<Mark>,
+    /// Passes in a row that failed.
+    pub failures: u32,
+    /// When status was last written.
+    pub status_written: Option<Instant>,
+    /// Reasons to wait that were already told.
+    pub told_waits: BTreeSet<&'static str>,
+    reserved_ids: BTreeMap<String, Instant>,
+}
+
+impl Memory {
+    /// Of a CloneSet we know nothing about yet.
+    pub fn of(uid: String) -> Self {
+        Self {
+            uid,
+            ..Self::default()
+        }
+    }
+
+    /// Keeps an instance id from being used for a while.
+    pub fn reserve(&mut self, id: &str) {
+        self.reserved_ids
+            .insert(id.to_owned(), Instant::now() + RESERVED_FOR);
+    }
+
+    /// The ids not to be used now.
+    pub fn reserved_ids(&mut self) -> BTreeSet<String> {
+        let now = Instant::now();
+        self.reserved_ids.retain(|_, until| *until > now);
+        self.reserved_ids.keys().cloned().collect()
+    }
+}
+
+/// The memories, by CloneSet. A key is worked on by one worker at a time, so a memory is taken out and put back.
+#[derive(Debug, Default)]
+pub struct Memories {
+    by_key: Mutex<HashMap<Key, Memory>>,
+}
+
+impl Memories {
+    /// Takes out what is remembered of this key.
+    pub fn take(&self, key: &Key) -> Memory {
+        self.by_key
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(key)
+            .unwrap_or_default()
+    }
+
+    /// Puts it back.
+    pub fn put(&self, key: Key, memory: Memory) {
+        self.by_key
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(key, memory);
+    }
+}

@@ -1,0 +1,155 @@
+//! The first step of a pass: put together what is known, and make sure that it includes our own writes.
+//!
+//! Reads caches only, except for single objects of ours that a cache has not shown within a deadline. It decides
+//! nothing about pods.
+
+use crate::index::{Key, Kind, Known, Sink as _, View};
+use crate::memory::Memory;
+use crate::metrics::ResourceLabel;
+use crate::wiring::Context;
+use crate::writes::Mark;
+use cloneset_api::CloneSet;
+use cloneset_plan::Snapshot;
+use cloneset_status::{Pod, Revision};
+use kube::Api;
+use kube::core::DeserializeGuard;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Time for one live read.
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What there is to decide on.
+#[derive(Debug)]
+pub enum Observed {
+    /// The CloneSet is gone.
+    Gone,
+    /// It breaks the schema we serve.
+    Unreadable(String),
+    /// A cache does not show one of our own writes yet; look again at that time at the latest.
+    Behind(Instant),
+    /// Everything, including our own writes.
+    Ready(Box<Snapshot>),
+}
+
+/// Why observing failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ObserveError {
+    /// A live read got no answer.
+    #[error("reading {resource} {name} live: no answer within {READ_TIMEOUT:?}")]
+    Timeout {
+        /// Resource.
+        resource: &'static str,
+        /// Name.
+        name: String,
+    },
+    /// A live read failed.
+    #[error("reading {resource} {name} live")]
+    Read {
+        /// Resource.
+        resource: &'static str,
+        /// Name.
+        name: String,
+        /// Why.
+        source: Box<kube::Error>,
+    },
+}
+
+/// Puts the snapshot together.
+pub async fn observe(context: &Context, key: &Key, memory: &mut Memory) -> Result<Observed, ObserveError> {
+    let Some(view) = context.index.view(key) else {
+        return Ok(Observed::Gone);
+    };
+    let cloneset = match view.known {
+        Known::Unreadable { error, .. } => return Ok(Observed::Unreadable(error)),
+        Known::Readable(cloneset) => cloneset,
+    };
+    let uid = cloneset.metadata.uid.clone().unwrap_or_default();
+    if memory.uid != uid {
+        // Deleted and made again by the same name: nothing of the old one holds.
+        *memory = Memory::of(uid);
+    }
+    if let Some(until) = catch_up(context, key, memory).await? {
+        return Ok(Observed::Behind(until));
+    }
+    // Look again: catching up may have read objects live.
+    let Some(View {
+        known: Known::Readable(cloneset),
+        pods,
+        revisions,
+    }) = context.index.view(key)
+    else {
+        return Ok(Observed::Gone);
+    };
+    let reserved_ids = memory.reserved_ids();
+    Ok(Observed::Ready(Box::new(Snapshot {
+        cloneset,
+        pods,
+        revisions,
+        reserved_ids,
+    })))
+}
+
+/// Drops the marks that are seen, reads live what is overdue, and gives the time of the next deadline if any
+/// mark is left.
+async fn catch_up(
+    context: &Context,
+    key: &Key,
+    memory: &mut Memory,
+) -> Result<Option<Instant>, ObserveError> {
+    memory.marks.retain(|mark| !mark.is_seen(&context.index));
+    let now = Instant::now();
+    let (overdue, waiting): (Vec<Mark>, Vec<Mark>) =
+        memory.marks.drain(..).partition(|mark| mark.deadline <= now);
+    memory.marks = waiting;
+    let mut overdue = overdue.into_iter();
+    while let Some(mark) = overdue.next() {
+        if let Err(error) = read_live(context, key, &mark).await {
+            memory.marks.push(mark);
+            memory.marks.extend(overdue);
+            return Err(error);
+        }
+    }
+    Ok(memory.marks.iter().map(|mark| mark.deadline).min())
+}
+
+async fn read_live(context: &Context, key: &Key, mark: &Mark) -> Result<(), ObserveError> {
+    let label = ResourceLabel {
+        resource: mark.kind.resource(),
+    };
+    context.metrics.live_reads.get_or_create(&label).inc();
+    let (client, namespace, index) = (context.client.clone(), key.namespace.as_str(), &context.index);
+    match mark.kind {
+        Kind::Pod => match get::<Pod>(Api::namespaced(client, namespace), mark).await? {
+            Some(pod) if pod.uid() == mark.uid => _ = index.refresh(pod),
+            _ => _ = index.drop_dependent(Kind::Pod, &mark.uid),
+        },
+        Kind::Revision => match get::<Revision>(Api::namespaced(client, namespace), mark).await? {
+            Some(revision) if revision.uid() == mark.uid => _ = index.refresh(revision),
+            _ => _ = index.drop_dependent(Kind::Revision, &mark.uid),
+        },
+        Kind::CloneSet => {
+            match get::<DeserializeGuard<CloneSet>>(Api::namespaced(client, namespace), mark).await? {
+                Some(cloneset) => _ = index.refresh(cloneset),
+                None => index.drop_cloneset(key),
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn get<K>(api: Api<K>, mark: &Mark) -> Result<Option<K>, ObserveError>
+where
+    K: Clone + serde::de::DeserializeOwned + std::fmt::Debug,
+{
+    let (resource, name) = (mark.kind.resource(), mark.name.clone());
+    match tokio::time::timeout(READ_TIMEOUT, api.get_opt(&mark.name)).await {
+        Ok(Ok(object)) => Ok(object),
+        Ok(Err(source)) => Err(ObserveError::Read {
+            resource,
+            name,
+            source: Box::new(source),
+        }),
+        Err(_) => Err(ObserveError::Timeout { resource, name }),
+    }
+}

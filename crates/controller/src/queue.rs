@@ -1,0 +1,231 @@
+//! The work queue: which CloneSets to look at, now or later.
+//!
+//! A key is never worked on twice at the same time; a key added while it is worked on comes again afterwards.
+//! Knows nothing of what the work is.
+
+use crate::index::Key;
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+
+/// A queue of keys.
+#[derive(Debug, Default)]
+pub struct Queue {
+    state: Mutex<State>,
+    changed: Notify,
+    closed: watch::Sender<bool>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    ready: VecDeque<Key>,
+    queued: HashSet<Key>,
+    running: HashSet<Key>,
+    /// Added while running.
+    again: HashSet<Key>,
+    later: BTreeSet<(Instant, Key)>,
+    due: BTreeMap<Key, Instant>,
+}
+
+impl State {
+    fn add(&mut self, key: Key) {
+        if self.running.contains(&key) {
+            self.again.insert(key);
+        } else if self.queued.insert(key.clone()) {
+            self.ready.push_back(key);
+        }
+    }
+
+    /// Moves what is due to `ready`; gives the time of what is due next.
+    fn ripen(&mut self, now: Instant) -> Option<Instant> {
+        while let Some((at, _)) = self.later.first() {
+            if *at > now {
+                return Some(*at);
+            }
+            if let Some((_, key)) = self.later.pop_first() {
+                self.due.remove(&key);
+                self.add(key);
+            }
+        }
+        None
+    }
+}
+
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a key to be worked on as soon as possible.
+    pub fn add(&self, key: Key) {
+        self.lock().add(key);
+        self.changed.notify_one();
+    }
+
+    /// Adds a key to be worked on after `delay`, or earlier if it is due earlier already.
+    pub fn add_after(&self, key: Key, delay: Duration) {
+        let at = Instant::now() + delay;
+        let mut state = self.lock();
+        if let Some(earlier) = state.due.get(&key).copied() {
+            if earlier <= at {
+                return;
+            }
+            state.later.remove(&(earlier, key.clone()));
+        }
+        state.due.insert(key.clone(), at);
+        state.later.insert((at, key));
+        drop(state);
+        self.changed.notify_one();
+    }
+
+    /// Gives out no more keys.
+    pub fn close(&self) {
+        self.closed.send_replace(true);
+    }
+
+    /// Has it been closed?
+    pub fn is_closed(&self) -> bool {
+        *self.closed.borrow()
+    }
+
+    /// Waits until it is closed.
+    pub async fn closed(&self) {
+        // The sender lives as long as self, so this cannot fail.
+        let _ = self.closed.subscribe().wait_for(|closed| *closed).await;
+    }
+
+    /// Waits for the next key; `None` once closed. A key counts as running until [`Self::done`].
+    pub async fn next(&self) -> Option<Key> {
+        tokio::select! {
+            biased;
+            () = self.closed() => None,
+            key = self.ready() => Some(key),
+        }
+    }
+
+    async fn ready(&self) -> Key {
+        loop {
+            let next_due = {
+                let mut state = self.lock();
+                let next_due = state.ripen(Instant::now());
+                if let Some(key) = state.ready.pop_front() {
+                    state.queued.remove(&key);
+                    state.running.insert(key.clone());
+                    let more = !state.ready.is_empty();
+                    drop(state);
+                    if more || next_due.is_some() {
+                        // One notification wakes one worker; pass the baton.
+                        self.changed.notify_one();
+                    }
+                    return key;
+                }
+                next_due
+            };
+            let changed = self.changed.notified();
+            match next_due {
+                Some(at) => {
+                    tokio::select! {
+                        () = changed => {}
+                        () = tokio::time::sleep_until(at) => {}
+                    }
+                }
+                None => changed.await,
+            }
+        }
+    }
+
+    /// Ends the work on a key.
+    pub fn done(&self, key: &Key) {
+        let mut state = self.lock();
+        state.running.remove(key);
+        if state.again.remove(key) {
+            state.add(key.clone());
+            drop(state);
+            self.changed.notify_one();
+        }
+    }
+
+    /// Keys waiting to be worked on now.
+    pub fn depth(&self) -> usize {
+        self.lock().ready.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(name: &str) -> Key {
+        Key {
+            namespace: "n".into(),
+            name: name.into(),
+        }
+    }
+
+    async fn is_empty(queue: &Queue) -> bool {
+        tokio::time::timeout(Duration::from_millis(1), queue.next())
+            .await
+            .is_err()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_key_is_never_worked_on_twice_at_once_and_never_forgotten() {
+        let queue = Queue::default();
+        queue.add(key("a"));
+        queue.add(key("a"));
+        assert_eq!(queue.next().await, Some(key("a")));
+        queue.add(key("a"));
+        assert!(is_empty(&queue).await, "it is being worked on");
+        queue.done(&key("a"));
+        assert_eq!(queue.next().await, Some(key("a")));
+        queue.done(&key("a"));
+        assert!(is_empty(&queue).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_earlier_of_two_delays_wins() {
+        let queue = Queue::default();
+        let start = Instant::now();
+        queue.add_after(key("a"), Duration::from_mins(1));
+        queue.add_after(key("a"), Duration::from_secs(5));
+        queue.add_after(key("a"), Duration::from_secs(30));
+        assert_eq!(queue.next().await, Some(key("a")));
+        assert_eq!(start.elapsed().as_secs(), 5);
+        queue.done(&key("a"));
+        assert!(
+            tokio::time::timeout(Duration::from_mins(5), queue.next())
+                .await
+                .is_err()
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_closed_queue_gives_out_nothing_even_if_something_is_ready() {
+        let queue = Queue::default();
+        queue.add(key("a"));
+        queue.close();
+        assert_eq!(queue.next().await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn every_waiting_worker_gets_its_share() {
+        let queue = std::sync::Arc::new(Queue::default());
+        let workers: Vec<_> = (0..3)
+            .map(|_| {
+                let queue = std::sync::Arc::clone(&queue);
+                tokio::spawn(async move { queue.next().await })
+            })
+            .collect();
+        tokio::task::yield_now().await;
+        for name in ["a", "b", "c"] {
+            queue.add(key(name));
+        }
+        let mut got = BTreeSet::new();
+        for worker in workers {
+            got.insert(worker.await.unwrap());
+        }
+        assert_eq!(got.len(), 3);
+    }
+}

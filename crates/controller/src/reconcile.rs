@@ -1,0 +1,237 @@
+//! One pass over one CloneSet: observe, decide, act, report.
+//!
+//! The driver only: each step is in its own file with its own error. What is done with the outcome (when to come
+//! back) is decided here, and never by an error's text.
+
+use crate::act::{Acted, act};
+use crate::backoff;
+use crate::index::Key;
+use crate::memory::Memory;
+use crate::metrics::OutcomeLabel;
+use crate::observe::{ObserveError, Observed, observe};
+use crate::report::{ReportError, Reported, report};
+use crate::send::WriteError;
+use crate::wiring::Context;
+use cloneset_plan::{Desired, Plan, plan};
+use futures::FutureExt as _;
+use jiff::Timestamp;
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+use tracing::{debug, error, info, warn};
+
+/// A pass comes at least this often, in case an event was never told.
+const RESYNC: Duration = Duration::from_mins(10);
+/// Time after a lost race, unless the event that won it comes earlier.
+const AFTER_RACE: Duration = Duration::from_millis(100);
+
+/// How a pass ended.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Everything that could be done is done; `Some` says when time alone changes that.
+    Done(Option<Duration>),
+    /// A view is behind our own writes.
+    Behind(Duration),
+    /// Somebody else was faster: look again.
+    Raced,
+    /// The API server asks to come back later.
+    Throttled(Duration),
+    /// This replica stopped leading.
+    NotLeading,
+    /// The CloneSet is gone.
+    Gone,
+    /// The CloneSet breaks the schema.
+    Unreadable,
+    /// Something was refused or unclear.
+    Failed,
+    /// The pass panicked.
+    Panicked,
+}
+
+impl Outcome {
+    fn label(&self) -> &'static str {
+        match self {
+            Self::Done(_) => "done",
+            Self::Behind(_) => "cache_stale",
+            Self::Raced => "raced",
+            Self::Throttled(_) => "throttled",
+            Self::NotLeading => "not_leading",
+            Self::Gone => "gone",
+            Self::Unreadable => "unreadable",
+            Self::Failed => "failed",
+            Self::Panicked => "panicked",
+        }
+    }
+}
+
+/// Which step failed.
+#[derive(Debug, thiserror::Error)]
+enum PassError {
+    #[error("observe")]
+    Observe(#[from] ObserveError),
+    #[error("report")]
+    Report(#[from] ReportError),
+}
+
+/// Makes a pass, catches what it throws, and says when to come back.
+pub async fn reconcile(context: &Context, key: Key) {
+    let mut memory = context.memories.take(&key);
+    let caught = AssertUnwindSafe(pass(context, &key, &mut memory))
+        .catch_unwind()
+        .await;
+    let outcome = match caught {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(error)) => failed(&key, &error),
+        Err(_) => {
+            context.metrics.panics.inc();
+            error!(%key, "a pass panicked; this CloneSet is backed off, the others go on");
+            Outcome::Panicked
+        }
+    };
+    context
+        .metrics
+        .reconciles
+        .get_or_create(&OutcomeLabel {
+            outcome: outcome.label(),
+        })
+        .inc();
+    if let Some(delay) = come_back(context, &outcome, &mut memory) {
+        context.queue.add_after(key.clone(), delay);
+        context.memories.put(key, memory);
+    }
+}
+
+fn failed(key: &Key, error: &PassError) -> Outcome {
+    match error {
+        PassError::Report(ReportError(WriteError::Raced(_))) => Outcome::Raced,
+        PassError::Report(ReportError(WriteError::NotLeading)) => Outcome::NotLeading,
+        PassError::Report(_) | PassError::Observe(_) => {
+            warn!(%key, error = %chain(error), "a pass failed");
+            Outcome::Failed
+        }
+    }
+}
+
+/// An error with its causes, each once.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.ends_with(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}
+
+/// When to come back; `None` when there is nothing to come back to.
+fn come_back(context: &Context, outcome: &Outcome, memory: &mut Memory) -> Option<Duration> {
+    match outcome {
+        Outcome::Gone => None,
+        Outcome::Done(delay) => {
+            memory.failures = 0;
+            Some(delay.unwrap_or(RESYNC).min(RESYNC))
+        }
+        Outcome::Behind(delay) | Outcome::Throttled(delay) => Some(*delay),
+        Outcome::Raced => Some(AFTER_RACE),
+        // The next leader, or this one again, looks at everything.
+        Outcome::NotLeading => Some(RESYNC),
+        Outcome::Unreadable | Outcome::Failed | Outcome::Panicked => {
+            memory.failures = memory.failures.saturating_add(1);
+            Some(backoff::OBJECT.delay(memory.failures, context.random()))
+        }
+    }
+}
+
+async fn pass(context: &Context, key: &Key, memory: &mut Memory) -> Result<Outcome, PassError> {
+    // observe (caches; live reads only of what is overdue)
+    let snapshot = match observe(context, key, memory).await? {
+        Observed::Ready(snapshot) => snapshot,
+        Observed::Gone => return Ok(Outcome::Gone),
+        Observed::Behind(until) => {
+            return Ok(Outcome::Behind(
+                until.saturating_duration_since(tokio::time::Instant::now()),
+            ));
+        }
+        Observed::Unreadable(reason) => {
+            warn!(%key, reason, "the CloneSet cannot be read; no pod of it is changed");
+            return Ok(Outcome::Unreadable);
+        }
+    };
+    // decide (pure)
+    let desired = Desired::parse(&snapshot.cloneset, snapshot.active_count());
+    let plan = plan(&snapshot, &desired, context.features, context.now());
+    // act (writes)
+    let acted = act(context, &snapshot.cloneset, memory, &plan).await;
+    log(key, &plan, &acted);
+    // report (one write at most)
+    let reported = report(context, &snapshot.cloneset, &desired, &plan, &acted, memory).await?;
+    Ok(conclude(&plan, &acted, &reported, context.now()))
+}
+
+fn conclude(plan: &Plan, acted: &Acted, reported: &Reported, now: Timestamp) -> Outcome {
+    let worst = acted
+        .failed
+        .iter()
+        .map(|(_, error)| error)
+        .max_by_key(|error| severity(error));
+    match worst {
+        Some(WriteError::NotLeading) => return Outcome::NotLeading,
+        Some(WriteError::Throttled {
+            after: Some(after), ..
+        }) => return Outcome::Throttled(*after),
+        Some(
+            WriteError::Refused(_)
+            | WriteError::Unclear(_)
+            | WriteError::Malformed(_)
+            | WriteError::Throttled { after: None, .. }
+            | WriteError::NamespaceTerminating,
+        ) => return Outcome::Failed,
+        Some(WriteError::Raced(_) | WriteError::AlreadyExists) => return Outcome::Raced,
+        None if acted.name_collision => return Outcome::Raced,
+        None => {}
+    }
+    let recheck = plan.recheck_at.map(|at| {
+        // Available means ready for *more than* minReadySeconds, so a moment later than that.
+        let wait = at.duration_since(now).max(jiff::SignedDuration::ZERO);
+        Duration::try_from(wait).unwrap_or_default() + Duration::from_millis(10)
+    });
+    let status = match reported {
+        Reported::UpToDate => None,
+        Reported::Later(rest) => Some(*rest),
+    };
+    Outcome::Done([recheck, status].into_iter().flatten().min())
+}
+
+/// Which failure decides when to come back.
+fn severity(error: &WriteError) -> u8 {
+    match error {
+        WriteError::Raced(_) | WriteError::AlreadyExists => 0,
+        WriteError::Unclear(_) => 1,
+        WriteError::Refused(_) | WriteError::Malformed(_) | WriteError::NamespaceTerminating => 2,
+        WriteError::Throttled { .. } => 3,
+        WriteError::NotLeading => 4,
+    }
+}
+
+fn log(key: &Key, plan: &Plan, acted: &Acted) {
+    if acted.done > 0 || !acted.failed.is_empty() {
+        let waits: Vec<String> = plan.waits.iter().map(ToString::to_string).collect();
+        info!(
+            %key,
+            created = acted.created.len(),
+            deleted = acted.deleted.len(),
+            writes = acted.done,
+            failed = acted.failed.len(),
+            waits = waits.join("; "),
+            "acted"
+        );
+    } else {
+        debug!(%key, waits = plan.waits.len(), "nothing to do");
+    }
+    if let Some((attempt, error)) = acted.failed.first() {
+        info!(%key, ?attempt, error = %chain(error), "a write did not succeed");
+    }
+}

@@ -1,0 +1,287 @@
+//! The last step of a pass: tell what is true and what was done, as status, events and metrics from the same
+//! reasons.
+//!
+//! Status is computed in every pass, also after a failure, and written only when it says something new: the first
+//! change at once, then at most two a second while things move, and the final state always.
+
+use crate::act::{Acted, Attempt};
+use crate::events::{Happening, enumerate};
+use crate::index::{Kind, version_of};
+use crate::memory::Memory;
+use crate::metrics::ReasonLabel;
+use crate::send::{self, Target, WriteError};
+use crate::wiring::Context;
+use crate::writes::{Expect, Mark};
+use cloneset_api::names::events;
+use cloneset_api::{CloneSet, CloneSetStatus};
+use cloneset_plan::{DeleteReason, Desired, Plan};
+use cloneset_status::{Observed, Wait, compute};
+use kube::Resource as _;
+use kube::api::{PartialObjectMeta, Patch};
+use kube::runtime::events::EventType;
+use serde_json::json;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Time between two writes of one status while things move.
+const STATUS_INTERVAL: Duration = Duration::from_millis(500);
+
+/// What became of the status.
+#[derive(Debug)]
+pub enum Reported {
+    /// It says what is true.
+    UpToDate,
+    /// It will be written then.
+    Later(Duration),
+}
+
+/// Why the status could not be written.
+#[derive(Debug, thiserror::Error)]
+#[error("writing status")]
+pub struct ReportError(#[from] pub WriteError);
+
+/// Writes status if it says something new, and leaves events.
+pub async fn report(
+    context: &Context,
+    cloneset: &CloneSet,
+    desired: &Desired,
+    plan: &Plan,
+    acted: &Acted,
+    memory: &mut Memory,
+) -> Result<Reported, ReportError> {
+    tell_actions(context, cloneset, acted);
+    tell_waits(context, cloneset, &plan.waits, memory);
+    let stored = cloneset.status.clone().unwrap_or_default();
+    let status = status(cloneset, &stored, desired, plan, acted, context.now());
+    if cloneset.status.as_ref() == Some(&status) {
+        return Ok(Reported::UpToDate);
+    }
+    // A collision decides the next name, so it is written at once.
+    let since = memory.status_written.map(|at| at.elapsed());
+    if let Some(rest) = since.and_then(|since| STATUS_INTERVAL.checked_sub(since))
+        && !rest.is_zero()
+        && !acted.name_collision
+    {
+        return Ok(Reported::Later(rest));
+    }
+    write(context, cloneset, &status, memory).await?;
+    Ok(Reported::UpToDate)
+}
+
+fn status(
+    cloneset: &CloneSet,
+    stored: &CloneSetStatus,
+    desired: &Desired,
+    plan: &Plan,
+    acted: &Acted,
+    now: jiff::Timestamp,
+) -> CloneSetStatus {
+    let outlook = &plan.outlook;
+    let collisions = outlook
+        .collision_count
+        .saturating_add(i32::from(acted.name_collision));
+    // A revision that could not be written is not named: nobody could look it up.
+    let revision_failed = acted.name_collision
+        || acted
+            .failed
+            .iter()
+            .any(|(attempt, _)| matches!(attempt, Attempt::Revision(_)));
+    let named = |name: &Option<String>| name.clone().filter(|_| !revision_failed);
+    let (update_revision, current_revision) =
+        (named(&outlook.update_revision), named(&outlook.current_revision));
+    let observed = Observed {
+        generation: cloneset.metadata.generation.unwrap_or_default(),
+        counts: outlook.counts,
+        update_revision: update_revision.as_deref(),
+        current_revision: current_revision.as_deref(),
+        expected_updated: desired.expected_updated(),
+        collision_count: (collisions > 0).then_some(collisions),
+        label_selector: desired.selector.as_ref().map(ToString::to_string),
+        problems: &desired.problems,
+        scaling: outcome(plan, acted, is_scaling),
+        updating: outcome(plan, acted, is_updating),
+    };
+    compute(stored, observed, now)
+}
+
+fn is_scaling(attempt: &Attempt) -> bool {
+    matches!(
+        attempt,
+        Attempt::Create(_) | Attempt::Delete(_, DeleteReason::ScaleIn | DeleteReason::Specified)
+    )
+}
+
+fn is_updating(attempt: &Attempt) -> bool {
+    matches!(
+        attempt,
+        Attempt::Delete(_, DeleteReason::Update) | Attempt::PutInService(_) | Attempt::Revision(_)
+    )
+}
+
+/// What the condition of one kind of work should say: the first refusal of this pass, or that there is none.
+/// A lost race or a missing answer says nothing: the next pass tells.
+fn outcome(plan: &Plan, acted: &Acted, is_mine: fn(&Attempt) -> bool) -> Option<Result<(), String>> {
+    let mut mine = acted
+        .failed
+        .iter()
+        .filter(|(attempt, _)| is_mine(attempt))
+        .peekable();
+    if mine.peek().is_none() {
+        let held = plan
+            .waits
+            .iter()
+            .any(|wait| matches!(wait, Wait::Stalled | Wait::Deleting));
+        return (!held).then_some(Ok(()));
+    }
+    let refused = mine.find_map(|(attempt, error)| match error {
+        WriteError::Refused(message) | WriteError::Malformed(message) => {
+            Some(format!("{}: {message}", describe(attempt)))
+        }
+        WriteError::NotLeading
+        | WriteError::Raced(_)
+        | WriteError::AlreadyExists
+        | WriteError::NamespaceTerminating
+        | WriteError::Throttled { .. }
+        | WriteError::Unclear(_) => None,
+    });
+    refused.map(Err)
+}
+
+fn describe(attempt: &Attempt) -> String {
+    match attempt {
+        Attempt::Revision(name) => format!("cannot write revision {name}"),
+        Attempt::Create(_) => "cannot create a pod".to_owned(),
+        Attempt::Delete(name, _) => format!("cannot delete pod {name}"),
+        Attempt::PutInService(name) => format!("cannot put pod {name} in service"),
+        Attempt::Trim(name) => format!("cannot delete revision {name}"),
+    }
+}
+
+async fn write(
+    context: &Context,
+    cloneset: &CloneSet,
+    status: &CloneSetStatus,
+    memory: &mut Memory,
+) -> Result<(), WriteError> {
+    let path = CloneSet::url_path(&(), cloneset.metadata.namespace.as_deref());
+    let target = Target {
+        path: &path,
+        resource: "clonesets/status",
+    };
+    let patch = Patch::Merge(json!({
+        "metadata": {"uid": cloneset.metadata.uid, "resourceVersion": cloneset.metadata.resource_version},
+        "status": status,
+    }));
+    let name = cloneset.metadata.name.as_deref().unwrap_or_default();
+    memory.status_written = Some(Instant::now());
+    let stored: PartialObjectMeta<CloneSet> =
+        send::patch(context, target, name, Some("status"), &patch).await?;
+    let expect = Expect::Version(version_of(&stored));
+    memory
+        .marks
+        .push(Mark::new(Kind::CloneSet, name, &memory.uid, expect));
+    Ok(())
+}
+
+/// One event for each kind of thing that was done, naming the pods.
+fn tell_actions(context: &Context, cloneset: &CloneSet, acted: &Acted) {
+    let mut created: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (pod, revision) in &acted.created {
+        created.entry(revision).or_default().push(pod);
+    }
+    for (revision, pods) in created {
+        let note = format!("created {} of revision {revision}", enumerate(&pods));
+        leave(
+            context,
+            cloneset,
+            (EventType::Normal, events::SUCCESSFUL_CREATE, "CreatePod"),
+            note,
+            pods.first(),
+        );
+    }
+    for (why, text) in [
+        (DeleteReason::ScaleIn, "there were more pods than wanted"),
+        (DeleteReason::Specified, "marked for deletion"),
+        (DeleteReason::Update, "to make place for another revision"),
+    ] {
+        let pods: Vec<&str> = acted
+            .deleted
+            .iter()
+            .filter(|(_, of)| *of == why)
+            .map(|(pod, _)| pod.as_str())
+            .collect();
+        if !pods.is_empty() {
+            let note = format!("deleted {}: {text}", enumerate(&pods));
+            leave(
+                context,
+                cloneset,
+                (EventType::Normal, why.event_reasons().0, "DeletePod"),
+                note,
+                pods.first(),
+            );
+        }
+    }
+    // One event for a kind of failure, however many pods it hit.
+    let mut told = BTreeSet::new();
+    for (attempt, error) in &acted.failed {
+        if let (Some((reason, action)), WriteError::Refused(message)) = (failure(attempt), error)
+            && told.insert(reason)
+        {
+            let note = format!("{}: {message}", describe(attempt));
+            leave(
+                context,
+                cloneset,
+                (EventType::Warning, reason, action),
+                note,
+                None,
+            );
+        }
+    }
+}
+
+fn failure(attempt: &Attempt) -> Option<(&'static str, &'static str)> {
+    match attempt {
+        Attempt::Create(_) => Some((events::FAILED_CREATE, "CreatePod")),
+        Attempt::Delete(_, why) => Some((why.event_reasons().1, "DeletePod")),
+        Attempt::Revision(_) => Some((events::FAILED_CREATE, "WriteRevision")),
+        Attempt::PutInService(_) | Attempt::Trim(_) => None,
+    }
+}
+
+/// Tells a wait that people should know of once, when it begins.
+fn tell_waits(context: &Context, cloneset: &CloneSet, waits: &[Wait], memory: &mut Memory) {
+    for wait in waits {
+        context
+            .metrics
+            .waits
+            .get_or_create(&ReasonLabel {
+                reason: wait.reason(),
+            })
+            .inc();
+        if matches!(wait, Wait::ScaleUpLimited { .. }) && !memory.told_waits.contains(wait.reason()) {
+            let kind = (EventType::Warning, events::SCALE_UP_LIMITED, "CreatePod");
+            leave(context, cloneset, kind, wait.to_string(), None);
+        }
+    }
+    memory.told_waits = waits.iter().map(Wait::reason).collect();
+}
+
+fn leave(
+    context: &Context,
+    cloneset: &CloneSet,
+    (type_, reason, action): (EventType, &'static str, &'static str),
+    note: String,
+    pod: Option<&&str>,
+) {
+    let happening = Happening {
+        type_,
+        reason,
+        action,
+        note,
+        pod: pod.copied(),
+    };
+    if !context.events.leave(cloneset, happening) {
+        context.metrics.events_dropped.inc();
+    }
+}

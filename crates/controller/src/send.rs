@@ -1,0 +1,264 @@
+//! Sends one write: only while leading, with a time-out, counted, and its failure classified by verb and cause.
+//!
+//! Never sends anything twice. What a failure means for the CloneSet is the caller's business.
+
+use crate::client::FIELD_MANAGER;
+use crate::metrics::WriteLabels;
+use crate::wiring::Context;
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::core::Request;
+use kube::core::response::Status;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::time::Duration;
+
+/// Time for one write; less when the right to write ends before.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What became of a write that did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// It was not sent: this replica does not lead.
+    #[error("not sent: this replica is not the leader")]
+    NotLeading,
+    /// The object changed or went away in between: look again.
+    #[error("the object has changed: {0}")]
+    Raced(String),
+    /// An object of that name exists.
+    #[error("an object of that name exists already")]
+    AlreadyExists,
+    /// The API server or a policy refuses it.
+    #[error("{0}")]
+    Refused(String),
+    /// The namespace is being deleted.
+    #[error("the namespace is being deleted")]
+    NamespaceTerminating,
+    /// The API server is busy.
+    #[error("the API server asks to come back later: {message}")]
+    Throttled {
+        /// What it said.
+        message: String,
+        /// When to come back, if it said so.
+        after: Option<Duration>,
+    },
+    /// No answer, or none that says whether it was done.
+    #[error("no clear answer: {0}")]
+    Unclear(String),
+    /// The request could not even be put together.
+    #[error("the request is malformed: {0}")]
+    Malformed(String),
+}
+
+impl WriteError {
+    /// One word for metrics.
+    pub fn category(&self) -> &'static str {
+        match self {
+            Self::NotLeading => "not_leading",
+            Self::Raced(_) => "raced",
+            Self::AlreadyExists => "already_exists",
+            Self::Refused(_) => "refused",
+            Self::NamespaceTerminating => "namespace_terminating",
+            Self::Throttled { .. } => "throttled",
+            Self::Unclear(_) => "unclear",
+            Self::Malformed(_) => "malformed",
+        }
+    }
+}
+
+/// Where a write goes.
+#[derive(Clone, Copy, Debug)]
+pub struct Target<'a> {
+    /// Path of the collection.
+    pub path: &'a str,
+    /// Resource, with subresource, for metrics.
+    pub resource: &'static str,
+}
+
+/// Creates an object and gives what was stored.
+pub async fn create<T: DeserializeOwned>(
+    context: &Context,
+    target: Target<'_>,
+    object: &Value,
+) -> Result<T, WriteError> {
+    let params = PostParams {
+        field_manager: Some(FIELD_MANAGER.to_owned()),
+        ..PostParams::default()
+    };
+    let body = serde_json::to_vec(object).map_err(|error| WriteError::Malformed(error.to_string()))?;
+    let request = Request::new(target.path)
+        .create(&params, body)
+        .map_err(malformed)?;
+    bounded(context, "create", target, context.client.request(request)).await
+}
+
+/// Patches an object, or its status when `subresource` says so, and gives what was stored.
+pub async fn patch<T: DeserializeOwned>(
+    context: &Context,
+    target: Target<'_>,
+    name: &str,
+    subresource: Option<&str>,
+    patch: &Patch<Value>,
+) -> Result<T, WriteError> {
+    let params = PatchParams {
+        field_manager: Some(FIELD_MANAGER.to_owned()),
+        ..PatchParams::default()
+    };
+    let request = Request::new(target.path);
+    let request = match subresource {
+        Some(subresource) => request.patch_subresource(subresource, name, &params, patch),
+        None => request.patch(name, &params, patch),
+    };
+    bounded(
+        context,
+        "patch",
+        target,
+        context.client.request(request.map_err(malformed)?),
+    )
+    .await
+}
+
+/// Deletes exactly the object with this UID, and at this version if one is given.
+pub async fn delete(
+    context: &Context,
+    target: Target<'_>,
+    name: &str,
+    preconditions: Preconditions,
+) -> Result<(), WriteError> {
+    let params = DeleteParams::default().preconditions(preconditions);
+    let request = Request::new(target.path)
+        .delete(name, &params)
+        .map_err(malformed)?;
+    bounded(context, "delete", target, context.client.request_text(request))
+        .await
+        .map(drop)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "map_err gives it by value")]
+fn malformed(error: kube::core::request::Error) -> WriteError {
+    WriteError::Malformed(error.to_string())
+}
+
+/// Sends once there is a slot and only while leading; a future sends nothing before it is first polled.
+async fn bounded<T>(
+    context: &Context,
+    verb: &'static str,
+    target: Target<'_>,
+    sending: impl Future<Output = Result<T, kube::Error>>,
+) -> Result<T, WriteError> {
+    let result = {
+        let _slot = context.write_slot().await;
+        match context.leadership.time_left() {
+            None => Err(WriteError::NotLeading),
+            Some(left) => match tokio::time::timeout(left.min(WRITE_TIMEOUT), sending).await {
+                Ok(result) => result.map_err(|error| classify(&error, verb)),
+                Err(_) => Err(WriteError::Unclear("no answer in time".to_owned())),
+            },
+        }
+    };
+    let outcome = result.as_ref().err().map_or("ok", WriteError::category);
+    let labels = WriteLabels {
+        verb,
+        resource: target.resource,
+        result: outcome,
+    };
+    context.metrics.writes.get_or_create(&labels).inc();
+    result
+}
+
+fn classify(error: &kube::Error, verb: &str) -> WriteError {
+    match error {
+        kube::Error::Api(status) => classify_status(status, verb),
+        kube::Error::BuildRequest(error) => WriteError::Malformed(error.to_string()),
+        // The connection broke or the answer cannot be read: the write may have been carried out.
+        other => WriteError::Unclear(other.to_string()),
+    }
+}
+
+fn classify_status(status: &Status, verb: &str) -> WriteError {
+    let message = status.message.clone();
+    let causes = status
+        .details
+        .as_ref()
+        .map(|details| details.causes.as_slice())
+        .unwrap_or_default();
+    match status.code {
+        404 | 410 if verb != "create" => WriteError::Raced(message),
+        409 if verb == "create" && status.is_already_exists() => WriteError::AlreadyExists,
+        409 => WriteError::Raced(message),
+        // A failed precondition on the UID of a patch, and a failed `test` of a JSON patch, come as 422.
+        422 if verb != "create"
+            && (causes.iter().any(|cause| cause.field == "metadata.uid") || causes.is_empty()) =>
+        {
+            WriteError::Raced(message)
+        }
+        403 if causes.iter().any(|cause| cause.reason == "NamespaceTerminating") => {
+            WriteError::NamespaceTerminating
+        }
+        429 => {
+            let seconds = status
+                .details
+                .as_ref()
+                .map_or(0, |details| details.retry_after_seconds);
+            let after = (seconds > 0).then(|| Duration::from_secs(seconds.into()));
+            WriteError::Throttled { message, after }
+        }
+        400..500 => WriteError::Refused(message),
+        _ => WriteError::Unclear(message),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn category(verb: &str, status: Value) -> &'static str {
+        classify_status(&serde_json::from_value(status).unwrap(), verb).category()
+    }
+
+    #[test]
+    fn failures_are_told_apart_by_verb_and_cause() {
+        let cause = |reason: &str, field: &str| json!({"causes": [{"reason": reason, "field": field}]});
+        for (verb, status, expected) in [
+            (
+                "create",
+                json!({"code": 409, "reason": "AlreadyExists"}),
+                "already_exists",
+            ),
+            ("patch", json!({"code": 409, "reason": "Conflict"}), "raced"),
+            ("delete", json!({"code": 409, "reason": "Conflict"}), "raced"),
+            ("delete", json!({"code": 404, "reason": "NotFound"}), "raced"),
+            ("create", json!({"code": 404, "reason": "NotFound"}), "refused"),
+            (
+                "patch",
+                json!({"code": 422, "reason": "Invalid", "details": cause("FieldValueInvalid", "metadata.uid")}),
+                "raced",
+            ),
+            ("patch", json!({"code": 422, "reason": "Invalid"}), "raced"),
+            (
+                "patch",
+                json!({"code": 422, "reason": "Invalid", "details": cause("FieldValueInvalid", "spec.x")}),
+                "refused",
+            ),
+            ("create", json!({"code": 422, "reason": "Invalid"}), "refused"),
+            ("create", json!({"code": 403, "reason": "Forbidden"}), "refused"),
+            (
+                "create",
+                json!({"code": 403, "details": cause("NamespaceTerminating", "metadata.namespace")}),
+                "namespace_terminating",
+            ),
+            ("create", json!({"code": 429}), "throttled"),
+            ("create", json!({"code": 500}), "unclear"),
+            ("create", json!({"code": 504}), "unclear"),
+        ] {
+            assert_eq!(category(verb, status.clone()), expected, "{verb} {status}");
+        }
+    }
+
+    #[test]
+    fn the_time_the_server_asks_for_is_kept() {
+        let status = json!({"code": 429, "details": {"retryAfterSeconds": 7}});
+        let error = classify_status(&serde_json::from_value(status).unwrap(), "create");
+        assert!(matches!(error, WriteError::Throttled { after: Some(after), .. } if after.as_secs() == 7));
+    }
+}

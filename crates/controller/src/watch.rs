@@ -1,0 +1,213 @@
+//! The list-and-watch loop: keeps one kind of the index up to date for ever.
+//!
+//! Ours, because kube-runtime's watcher swallows bookmarks and list versions, which reading one's own writes needs
+//! (`design.md` 4). It never decides anything; it feeds a sink and wakes CloneSets.
+
+use crate::backoff;
+use crate::index::{Index, Kind, Sink};
+use crate::metrics::ResourceLabel;
+use crate::wiring::Context;
+use futures::{StreamExt as _, TryStreamExt as _};
+use kube::api::{ListParams, WatchEvent, WatchParams};
+use kube::{Api, Resource};
+use serde::de::DeserializeOwned;
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+use tracing::{debug, info, warn};
+
+/// Seconds after which the API server ends a watch.
+const WATCH_SECONDS: u32 = 290;
+/// Bookmarks come about once a minute; a watch silent for longer than two of them is dead.
+const SILENCE_LIMIT: Duration = Duration::from_secs(150);
+/// Time for a complete list.
+const LIST_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// Why a watch ended.
+enum Ended {
+    /// The server closed it, or it broke: it can go on from the last version.
+    Resume,
+    /// The last version is too old: only a new list helps.
+    Relist,
+}
+
+/// What is watched, and by which labels.
+pub struct Watch<K> {
+    /// The collection.
+    pub api: Api<K>,
+    /// The kind of its objects.
+    pub kind: Kind,
+    /// Only objects with this label, if set.
+    pub labels: Option<&'static str>,
+}
+
+impl<K> Watch<K>
+where
+    K: Clone + DeserializeOwned + Debug + Resource + Send + Sync + 'static,
+    Index: Sink<K>,
+{
+    /// Runs for ever.
+    pub async fn run(self, context: Arc<Context>) {
+        let mut failures: u32 = 0;
+        loop {
+            match self.list(&context).await {
+                Ok(version) => {
+                    failures = 0;
+                    self.follow(&context, version).await;
+                    context.metrics.relists.get_or_create(&self.label()).inc();
+                }
+                Err(error) => {
+                    failures = failures.saturating_add(1);
+                    let delay = backoff::WATCH.delay(failures, context.random());
+                    warn!(resource = self.kind.resource(), %error, retry_in = ?delay, "{}", self.advice(&error));
+                    tokio::time::sleep(delay).await;
+                }
+            }
+        }
+    }
+
+    fn label(&self) -> ResourceLabel {
+        ResourceLabel {
+            resource: self.kind.resource(),
+        }
+    }
+
+    fn advice(&self, error: &ListError) -> &'static str {
+        match (error, self.kind) {
+            (ListError::Api(kube::Error::Api(status)), Kind::CloneSet) if status.is_not_found() => {
+                "CloneSets cannot be listed: the CRD clonesets.apps.kruise.io is not installed"
+            }
+            (ListError::Api(kube::Error::Api(status)), _) if status.is_forbidden() => {
+                "cannot list: the controller's role lacks a rule"
+            }
+            _ => "cannot list",
+        }
+    }
+
+    /// A consistent list (no resourceVersion): nothing older than now.
+    async fn list(&self, context: &Context) -> Result<String, ListError> {
+        let mut params = ListParams::default();
+        if let Some(labels) = self.labels {
+            params = params.labels(labels);
+        }
+        let list = tokio::time::timeout(LIST_TIMEOUT, self.api.list(&params))
+            .await
+            .map_err(|_| ListError::Timeout)??;
+        let version = list.metadata.resource_version.unwrap_or_default();
+        debug!(
+            resource = self.kind.resource(),
+            objects = list.items.len(),
+            version,
+            "listed"
+        );
+        context.wake(context.index.replace(list.items, version.parse().unwrap_or(0)));
+        Ok(version)
+    }
+
+    /// Watches from `version` until only a new list helps.
+    async fn follow(&self, context: &Context, mut version: String) {
+        let mut failures: u32 = 0;
+        loop {
+            let before = version.clone();
+            match self.watch(context, &mut version).await {
+                Ended::Relist => return,
+                Ended::Resume if version != before => failures = 0,
+                Ended::Resume => {
+                    failures = failures.saturating_add(1);
+                    tokio::time::sleep(backoff::WATCH.delay(failures, context.random())).await;
+                }
+            }
+        }
+    }
+
+    async fn watch(&self, context: &Context, version: &mut String) -> Ended {
+        let mut params = WatchParams::default().timeout(WATCH_SECONDS);
+        if let Some(labels) = self.labels {
+            params = params.labels(labels);
+        }
+        let stream = match tokio::time::timeout(LIST_TIMEOUT, self.api.watch(&params, version)).await {
+            Ok(Ok(stream)) => stream.into_stream(),
+            Ok(Err(kube::Error::Api(status))) if status.code == 410 => return Ended::Relist,
+            Ok(Err(error)) => {
+                info!(resource = self.kind.resource(), %error, "cannot watch");
+                return Ended::Resume;
+            }
+            Err(_) => return Ended::Resume,
+        };
+        let mut stream = std::pin::pin!(stream);
+        loop {
+            let event = match tokio::time::timeout(SILENCE_LIMIT, stream.next()).await {
+                Err(_) => {
+                    info!(
+                        resource = self.kind.resource(),
+                        "a watch fell silent; starting it again"
+                    );
+                    return Ended::Resume;
+                }
+                Ok(None) => return Ended::Resume,
+                Ok(Some(event)) => event,
+            };
+            if let Some(ended) = self.take_in(context, event, version) {
+                return ended;
+            }
+        }
+    }
+
+    /// Feeds one event to the index.
+    fn take_in(
+        &self,
+        context: &Context,
+        event: Result<WatchEvent<K>, kube::Error>,
+        version: &mut String,
+    ) -> Option<Ended> {
+        let mut advance = |object: &K| {
+            if let Some(seen) = &object.meta().resource_version {
+                version.clone_from(seen);
+            }
+        };
+        match event {
+            Ok(WatchEvent::Added(object) | WatchEvent::Modified(object)) => {
+                advance(&object);
+                context.wake(context.index.apply(object));
+            }
+            Ok(WatchEvent::Deleted(object)) => {
+                advance(&object);
+                context.wake(context.index.delete(object));
+            }
+            Ok(WatchEvent::Bookmark(bookmark)) => {
+                version.clone_from(&bookmark.metadata.resource_version);
+                let seen = version.parse().unwrap_or(0);
+                context.index.bookmark(self.kind, seen);
+            }
+            Ok(WatchEvent::Error(status)) if status.code == 410 => return Some(Ended::Relist),
+            Ok(WatchEvent::Error(status)) => {
+                info!(
+                    resource = self.kind.resource(),
+                    status = status.message,
+                    "the server ended a watch"
+                );
+                return Some(Ended::Resume);
+            }
+            Err(kube::Error::SerdeError(error)) => {
+                // One event that cannot be read must not stop the others; what it was about shows at the next list.
+                context.metrics.unreadable.get_or_create(&self.label()).inc();
+                warn!(resource = self.kind.resource(), %error, "an event cannot be read");
+                return Some(Ended::Relist);
+            }
+            Err(error) => {
+                debug!(resource = self.kind.resource(), %error, "a watch broke");
+                return Some(Ended::Resume);
+            }
+        }
+        None
+    }
+}
+
+/// Why there is no list.
+#[derive(Debug, thiserror::Error)]
+enum ListError {
+    #[error("no answer within {LIST_TIMEOUT:?}")]
+    Timeout,
+    #[error(transparent)]
+    Api(#[from] kube::Error),
+}

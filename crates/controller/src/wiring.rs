@@ -1,0 +1,342 @@
+//! Puts the program together: the only file that spawns tasks, reads the clock or draws random numbers for others.
+//!
+//! Everything that varies enters here, so that a simulator can run the same wiring with its own client, clock and
+//! randomness. No decision about a CloneSet is made here.
+
+use crate::admin;
+use crate::args::{Args, parse_feature_gates};
+use crate::client::connect;
+use crate::events::{self, Events};
+use crate::index::{Index, Key, Kind};
+use crate::lease::{Candidate, Election, Leadership};
+use crate::memory::Memories;
+use crate::metrics::Metrics;
+use crate::queue::Queue;
+use crate::reconcile::reconcile;
+use crate::watch::Watch;
+use anyhow::{Context as _, bail};
+use cloneset_api::CloneSet;
+use cloneset_api::names::labels;
+use cloneset_plan::Features;
+use cloneset_status::{Pod, Revision};
+use jiff::Timestamp;
+use kube::core::{DeserializeGuard, NamespaceResourceScope};
+use kube::{Api, Client, Resource};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+/// Writes under way at once: with HTTP/1.1 each is a connection.
+const WRITE_SLOTS: usize = 32;
+/// Time for passes under way to end after SIGTERM.
+const DRAIN: Duration = Duration::from_secs(5);
+/// Without an election the right to write does not end.
+const FOR_EVER: Duration = Duration::from_hours(10 * 365 * 24);
+/// How often to look whether everything has been listed, at start.
+const SYNC_POLL: Duration = Duration::from_millis(20);
+
+/// Gives the time.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+/// Gives random bits.
+pub type Random = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// What every part of the program shares.
+pub struct Context {
+    /// The API server.
+    pub client: Client,
+    /// What we know.
+    pub index: Index,
+    /// What to look at.
+    pub queue: Queue,
+    /// What we remember between passes.
+    pub memories: Memories,
+    /// Until when we may write.
+    pub leadership: Leadership,
+    /// Where events go.
+    pub events: Events,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// Switches.
+    pub features: Features,
+    clock: Clock,
+    random: Random,
+    write_slots: Semaphore,
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context").finish_non_exhaustive()
+    }
+}
+
+impl Context {
+    /// Puts the shared parts together.
+    pub fn new(client: Client, events: Events, features: Features, clock: Clock, random: Random) -> Self {
+        Self {
+            client,
+            index: Index::default(),
+            queue: Queue::default(),
+            memories: Memories::default(),
+            leadership: Leadership::default(),
+            events,
+            metrics: Metrics::default(),
+            features,
+            clock,
+            random,
+            write_slots: Semaphore::new(WRITE_SLOTS),
+        }
+    }
+
+    /// The time.
+    pub fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+
+    /// Random bits.
+    pub fn random(&self) -> u64 {
+        (self.random)()
+    }
+
+    /// Queues CloneSets.
+    pub fn wake(&self, keys: Vec<Key>) {
+        for key in keys {
+            self.queue.add(key);
+        }
+    }
+
+    /// Waits for a free slot to write; the semaphore is never closed, so there always will be one.
+    pub async fn write_slot(&self) -> Option<SemaphorePermit<'_>> {
+        self.write_slots.acquire().await.ok()
+    }
+}
+
+/// Works on CloneSets, one at a time, while leading, until the queue is closed.
+pub async fn work(context: Arc<Context>) {
+    while !context.index.is_synced() && !context.queue.is_closed() {
+        tokio::time::sleep(SYNC_POLL).await;
+    }
+    loop {
+        tokio::select! {
+            () = context.leadership.wait() => {}
+            () = context.queue.closed() => return,
+        }
+        let Some(key) = context.queue.next().await else {
+            return;
+        };
+        if context.leadership.time_left().is_some() {
+            reconcile(&context, key.clone()).await;
+        }
+        // Not leading any more: becoming the leader queues everything again.
+        context.queue.done(&key);
+    }
+}
+
+fn collection<K>(client: Client, namespace: &str) -> Api<K>
+where
+    K: Resource<Scope = NamespaceResourceScope>,
+    K::DynamicType: Default,
+{
+    if namespace.is_empty() {
+        Api::all(client)
+    } else {
+        Api::namespaced(client, namespace)
+    }
+}
+
+/// Runs until SIGTERM or SIGINT.
+///
+/// # Errors
+/// When it cannot start, or when a part that must not end has ended.
+pub async fn run(args: Args) -> anyhow::Result<()> {
+    // Every flag is named, so that a new one cannot be forgotten.
+    let Args {
+        namespace,
+        cloneset_workers,
+        metrics_addr,
+        health_probe_addr,
+        enable_leader_election,
+        leader_election_namespace,
+        leader_election_id,
+        leader_election_lease_duration,
+        leader_election_renew_deadline,
+        leader_election_retry_period,
+        feature_gates,
+        log_level: _,
+        log_format: _,
+        identity,
+    } = args;
+    let gates = parse_feature_gates(&feature_gates)
+        .map_err(anyhow::Error::msg)
+        .context("--feature-gates")?;
+    for gate in &gates.without_meaning {
+        warn!(
+            gate,
+            "this feature gate of Kruise has no meaning here and is ignored"
+        );
+    }
+    let election = Election {
+        namespace: leader_election_namespace,
+        name: leader_election_id,
+        identity: identity.unwrap_or_else(host_name),
+        lease_duration: leader_election_lease_duration,
+        renew_deadline: leader_election_renew_deadline,
+        retry_period: leader_election_retry_period,
+    };
+    check_election(&election)?;
+    let client = connect().await?;
+    let (events, arriving) = events::channel();
+    let clock: Clock = Arc::new(Timestamp::now);
+    let random: Random = Arc::new(random_bits);
+    let context = Arc::new(Context::new(
+        client.clone(),
+        events,
+        gates.features,
+        clock,
+        random,
+    ));
+    info!(
+        version = env!("CARGO_PKG_VERSION"),
+        identity = election.identity,
+        namespace,
+        "starting"
+    );
+
+    let mut parts = JoinSet::new();
+    let mut addresses = vec![metrics_addr];
+    if health_probe_addr != metrics_addr {
+        addresses.push(health_probe_addr);
+    }
+    for address in addresses {
+        let listener = admin::bind(address).await?;
+        let context = Arc::clone(&context);
+        parts.spawn(async move { admin::serve(listener, context).await.map_err(anyhow::Error::from) });
+    }
+    spawn_watches(&mut parts, &context, &namespace);
+    let run_events = events::run(Arc::clone(&context), election.identity.clone(), arriving);
+    parts.spawn(endless(run_events));
+    let mut workers = JoinSet::new();
+    for _ in 0..cloneset_workers {
+        workers.spawn(work(Arc::clone(&context)));
+    }
+    let mut candidate = enable_leader_election.then(|| Candidate::new(client, election));
+    supervise(&context, &mut parts, candidate.as_mut()).await?;
+    drain(&context, workers).await;
+    if let Some(candidate) = candidate {
+        candidate.release().await;
+    }
+    info!("ended");
+    Ok(())
+}
+
+/// A part that must not end.
+async fn endless(part: impl Future<Output = ()>) -> anyhow::Result<()> {
+    part.await;
+    Ok(())
+}
+
+fn spawn_watches(parts: &mut JoinSet<anyhow::Result<()>>, context: &Arc<Context>, namespace: &str) {
+    let clonesets: Watch<DeserializeGuard<CloneSet>> = Watch {
+        api: collection(context.client.clone(), namespace),
+        kind: Kind::CloneSet,
+        labels: None,
+    };
+    parts.spawn(endless(clonesets.run(Arc::clone(context))));
+    // Foreign pods and revisions never reach us: only what carries our labels is asked for.
+    let pods: Watch<Pod> = Watch {
+        api: collection(context.client.clone(), namespace),
+        kind: Kind::Pod,
+        labels: Some(labels::INSTANCE_ID),
+    };
+    parts.spawn(endless(pods.run(Arc::clone(context))));
+    let revisions: Watch<Revision> = Watch {
+        api: collection(context.client.clone(), namespace),
+        kind: Kind::Revision,
+        labels: Some(labels::REVISION_HASH),
+    };
+    parts.spawn(endless(revisions.run(Arc::clone(context))));
+}
+
+/// Takes part in the election until told to stop; a part that ends ends the program.
+async fn supervise(
+    context: &Arc<Context>,
+    parts: &mut JoinSet<anyhow::Result<()>>,
+    candidate: Option<&mut Candidate>,
+) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
+    let lead = async {
+        if let Some(candidate) = candidate {
+            candidate.run(context).await;
+        } else {
+            context.leadership.extend(Instant::now() + FOR_EVER);
+            context.metrics.leader.set(1);
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        () = stopped(&mut terminate, &mut interrupt) => Ok(()),
+        () = lead => bail!("the election ended"),
+        ended = parts.join_next() => match ended {
+            Some(Ok(Err(error))) => Err(error.context("a part of the controller ended")),
+            Some(Err(error)) => Err(anyhow::Error::from(error).context("a part of the controller panicked")),
+            Some(Ok(Ok(()))) | None => bail!("a part of the controller ended"),
+        },
+    }
+}
+
+async fn stopped(terminate: &mut Signal, interrupt: &mut Signal) {
+    tokio::select! {
+        _ = terminate.recv() => info!("SIGTERM: ending"),
+        _ = interrupt.recv() => info!("SIGINT: ending"),
+    }
+}
+
+/// Lets passes under way come to an end: no new ones begin once the queue is closed.
+async fn drain(context: &Context, mut workers: JoinSet<()>) {
+    context.queue.close();
+    let ended = async { while workers.join_next().await.is_some() {} };
+    if tokio::time::timeout(DRAIN, ended).await.is_err() {
+        warn!("passes were still under way after {DRAIN:?}; their writes are abandoned");
+        workers.abort_all();
+    }
+    context.leadership.end();
+}
+
+/// Others must wait longer for us than we write without renewing, or two leaders write at once.
+fn check_election(election: &Election) -> anyhow::Result<()> {
+    let Election {
+        lease_duration,
+        renew_deadline,
+        retry_period,
+        ..
+    } = election;
+    if lease_duration <= renew_deadline {
+        bail!(
+            "--leader-election-lease-duration ({lease_duration:?}) must be longer than \
+             --leader-election-renew-deadline ({renew_deadline:?})"
+        );
+    }
+    if *renew_deadline <= *retry_period * 2 {
+        bail!(
+            "--leader-election-renew-deadline ({renew_deadline:?}) must be longer than twice \
+             --leader-election-retry-period ({retry_period:?})"
+        );
+    }
+    Ok(())
+}
+
+/// A name no other replica has: the pod's name comes by flag, so this is for running outside a cluster.
+fn host_name() -> String {
+    let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "cloneset-controller".to_owned());
+    format!("{host}-{:08x}", random_bits() >> 32)
+}
+
+fn random_bits() -> u64 {
+    use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+    RandomState::new().build_hasher().finish()
+}
