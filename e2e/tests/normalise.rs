@@ -75,7 +75,7 @@ impl Server {
     async fn connect() -> Result<Self> {
         ensure!(
             std::env::var_os("KUBECONFIG").is_some(),
-            "KUBECONFIG is not set: start a cluster with `cargo xtask cluster up` and export the path it prints"
+            "KUBECONFIG is not set. This needs a real API server: `cargo xtask test --only e2e` starts one"
         );
         let client = kube::Client::try_default()
             .await

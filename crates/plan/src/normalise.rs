@@ -28,8 +28,8 @@ mod volume;
 use serde_json::{Map, Value};
 use shape::{Kind, Shape};
 
-/// The template without what is a default: equal for two templates exactly if the API server stores equal ones
-/// of them, up to the two things above.
+/// The template without what is a default: equal for two templates exactly if the API server stores them equal
+/// (up to the two things above).
 pub fn normalise(template: &Value) -> Value {
     canonical(Kind::Struct(&pod::POD_TEMPLATE_SPEC), template)
 }
