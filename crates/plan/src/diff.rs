@@ -73,7 +73,8 @@ pub fn diff(targets: &Targets, pods: impl IntoIterator<Item = PodFact>) -> Diff 
     let surge = Surge::of(&targets, &pods, &excess);
     let up = scale_up(&targets, &pods, &surge);
     let down = scale_down(&targets, &pods, &surge);
-    let update_num = update_num(&excess);
+    // One of the two is 0: the same side cannot have too many pods and too few.
+    let update_num = excess.forward() - excess.back();
     Diff {
         up: narrow(up.total),
         up_old: narrow(up.old),
@@ -198,21 +199,35 @@ impl Tally {
 struct Excess {
     old: i64,
     new: i64,
+    may_roll_back: bool,
 }
 
 impl Excess {
-    /// Without permission to roll back, too few old or too many new pods are taken as they are: a pod that has
-    /// the update revision keeps it. R=5, partition 4, 1 old + 4 new: 0 and 0 instead of −3 and 3.
     fn of(targets: &Wide, pods: &Tally) -> Self {
-        let old = pods.old.active - targets.partition;
-        let new = pods.new.active - (targets.replicas - targets.partition);
-        if targets.may_roll_back {
-            Self { old, new }
+        Self {
+            old: pods.old.active - targets.partition,
+            new: pods.new.active - (targets.replicas - targets.partition),
+            may_roll_back: targets.may_roll_back,
+        }
+    }
+
+    /// Pods to move to the update revision: each is an old one too many *and* stands in for a missing new one.
+    ///
+    /// 2 old too many, 1 new missing: 1. With an old one missing too, nothing moves: the partition holds, and
+    /// creating the missing pods settles the rest.
+    fn forward(&self) -> i64 {
+        self.old.min(-self.new).max(0)
+    }
+
+    /// Pods to move back to the current revision, by the same rule with the sides changed; none without permission:
+    /// a pod that has the update revision keeps it.
+    ///
+    /// R=5, partition 4, 1 old + 4 new: min(3, 3) = 3 with permission, else 0.
+    fn back(&self) -> i64 {
+        if self.may_roll_back {
+            self.new.min(-self.old).max(0)
         } else {
-            Self {
-                old: old.max(0),
-                new: new.min(0),
-            }
+            0
         }
     }
 }
@@ -262,19 +277,16 @@ impl Surge {
     /// Back to the current revision: one old pod ahead of each new pod that changes. R=5, partition 4,
     /// 1 old + 4 new: min(3, 3) = 3.
     fn to_update(targets: &Wide, excess: &Excess) -> Self {
-        if excess.old > 0 && excess.new < 0 {
-            Self {
+        if excess.forward() > 0 {
+            return Self {
                 total: excess.old.min(targets.max_surge),
                 old: 0,
-            }
-        } else if excess.old < 0 && excess.new > 0 {
-            let back = excess.new.min(-excess.old);
-            Self {
-                total: back,
-                old: back,
-            }
-        } else {
-            Self { total: 0, old: 0 }
+            };
+        }
+        let back = excess.back();
+        Self {
+            total: back,
+            old: back,
         }
     }
 }
@@ -329,18 +341,6 @@ fn scale_down(targets: &Wide, pods: &Tally, surge: &Surge) -> Step {
         total: surplus,
         old: if surplus > 0 { surplus_old.max(0) } else { 0 },
         now: budget.max(0),
-    }
-}
-
-/// Pods that change revision: as many as are too many on one side *and* missing on the other.
-///
-/// R=5, partition 3, 5 old: old 2 too many, new 2 missing: 2 go forward. With a surge pod, 5 old + 1 new: 2 too
-/// many, 1 missing: 1 goes forward, and the other old pod is surplus when that is done.
-fn update_num(excess: &Excess) -> i64 {
-    if excess.old.abs() <= excess.new.abs() {
-        excess.old
-    } else {
-        -excess.new
     }
 }
 
