@@ -1,1 +1,24 @@
-//! Placeholder.
+//! What the end-to-end tests share: a namespace for each test, waits with a deadline, a witness that watches
+//! limits from outside, the audit log's account of our writes, and a dump of the state when a test fails.
+//!
+//! The tests run against a real cluster with the controller installed by Helm, and reach both only as a user
+//! would: through the API server, `kubectl` and `helm`. Nothing here may look inside the controller, and nothing
+//! may sleep: a test waits for a condition, or watches that one holds.
+//!
+//! `cargo xtask test --only e2e` starts a cluster and sets the variables that [`Cluster::connect`] reads.
+
+pub mod audit;
+mod cluster;
+mod dump;
+pub mod fixtures;
+pub mod install;
+mod namespace;
+pub mod pods;
+mod status;
+pub mod waits;
+pub mod witness;
+
+pub use cluster::Cluster;
+pub use namespace::{Namespace, in_namespace};
+pub use status::{Counters, condition, failures};
+pub use witness::{Limits, Witness};

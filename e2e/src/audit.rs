@@ -1,0 +1,157 @@
+//! The controller's writes, as the API server's audit log tells them.
+//!
+//! The log is the only account that the controller does not keep itself. Counts only; what is allowed is for the
+//! tests to say.
+
+use crate::install;
+use anyhow::{Context as _, Result};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+
+/// One request that wanted to write.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Write {
+    /// create, update, patch, delete or deletecollection.
+    pub verb: String,
+    #[serde(rename = "requestURI")]
+    request_uri: String,
+    stage: String,
+    user: User,
+    /// What was written.
+    pub object_ref: Option<ObjectRef>,
+    response_status: Option<ResponseStatus>,
+    /// When the API server got it, RFC 3339.
+    pub request_received_timestamp: String,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct User {
+    username: String,
+}
+
+/// What a request was about.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct ObjectRef {
+    /// Plural resource.
+    pub resource: String,
+    /// Subresource, or empty.
+    pub subresource: String,
+    /// Namespace, or empty.
+    pub namespace: String,
+    /// Name, or empty.
+    pub name: String,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct ResponseStatus {
+    code: u16,
+}
+
+impl Write {
+    /// A rehearsal, which writes nothing.
+    pub fn is_dry_run(&self) -> bool {
+        self.request_uri.contains("dryRun=All")
+    }
+
+    /// Did the API server do it?
+    pub fn succeeded(&self) -> bool {
+        self.response_status
+            .as_ref()
+            .is_some_and(|status| status.code < 300)
+    }
+
+    /// `create pods`, `patch pods/status`.
+    pub fn action(&self) -> String {
+        let target = self.object_ref.clone().unwrap_or_default();
+        let slash = if target.subresource.is_empty() { "" } else { "/" };
+        let rehearsed = if self.is_dry_run() { " (dry run)" } else { "" };
+        let refused = match &self.response_status {
+            Some(status) if status.code >= 300 => format!(" (refused: {})", status.code),
+            _ => String::new(),
+        };
+        format!(
+            "{} {}{slash}{}{rehearsed}{refused}",
+            self.verb, target.resource, target.subresource
+        )
+    }
+}
+
+/// The controller's writes in namespaces that the filter admits, oldest first.
+pub fn controller_writes(log: &Path, admits: impl Fn(&str) -> bool) -> Result<Vec<Write>> {
+    let file = File::open(log).with_context(|| {
+        format!(
+            "cannot read {}: CLONESET_AUDIT_LOG must be the API server's audit log",
+            log.display()
+        )
+    })?;
+    let mut writes = Vec::new();
+    for line in BufReader::new(file).lines() {
+        let line = line?;
+        // Most lines are other people's, and parsing is what costs. The last line may still be being written.
+        if !line.contains(install::USER) || !line.ends_with('}') {
+            continue;
+        }
+        let write: Write =
+            serde_json::from_str(&line).with_context(|| format!("not an audit event: {line}"))?;
+        let namespace = write.object_ref.as_ref().map_or("", |target| &target.namespace);
+        if write.stage == "ResponseComplete" && write.user.username == install::USER && admits(namespace) {
+            writes.push(write);
+        }
+    }
+    Ok(writes)
+}
+
+/// How often each action was taken.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Account(pub BTreeMap<String, usize>);
+
+impl Account {
+    /// Of these writes.
+    pub fn of<'a>(writes: impl IntoIterator<Item = &'a Write>) -> Self {
+        let mut account = Self::default();
+        for write in writes {
+            *account.0.entry(write.action()).or_default() += 1;
+        }
+        account
+    }
+
+    /// How often one action was taken.
+    pub fn count(&self, action: &str) -> usize {
+        self.0.get(action).copied().unwrap_or_default()
+    }
+}
+
+impl fmt::Display for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (action, count) in &self.0 {
+            writeln!(f, "{count:>6}  {action}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Accounts of single pods, by namespace and name. A name is never used twice within a run, so an account is
+/// the life of one pod.
+pub fn by_pod(writes: &[Write]) -> BTreeMap<(String, String), Account> {
+    let mut writes_by_pod: BTreeMap<_, Vec<&Write>> = BTreeMap::new();
+    for write in writes {
+        if let Some(target) = write
+            .object_ref
+            .as_ref()
+            .filter(|target| target.resource == "pods")
+        {
+            let key = (target.namespace.clone(), target.name.clone());
+            writes_by_pod.entry(key).or_default().push(write);
+        }
+    }
+    writes_by_pod
+        .into_iter()
+        .map(|(pod, writes)| (pod, Account::of(writes)))
+        .collect()
+}

@@ -1,0 +1,113 @@
+//! The cluster under test and the programs a user reaches it with.
+//!
+//! Reads the environment that `cargo xtask test` sets, and demands all of it before anything is written: a
+//! `KUBECONFIG` that merely happens to be set must not get a controller installed. Starts no cluster.
+
+use anyhow::{Context as _, Result, anyhow, ensure};
+use kube::config::KubeConfigOptions;
+use kube::{Client, Config};
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+use std::time::Duration;
+use tokio::process::Command;
+
+/// A program that takes longer than this hangs.
+const PROGRAM_LIMIT: Duration = Duration::from_mins(5);
+
+/// A cluster, and how to reach it.
+#[derive(Clone)]
+pub struct Cluster {
+    /// An administrator's client.
+    pub client: Client,
+    kubectl: OsString,
+    helm: OsString,
+    chart: PathBuf,
+    image: String,
+}
+
+impl Cluster {
+    /// Reads the environment and connects. A client belongs to the runtime it was made on, and every test has
+    /// its own, so every test connects for itself.
+    pub async fn connect() -> Result<Self> {
+        required("KUBECONFIG")?;
+        let image = required("CLONESET_IMAGE")?;
+        let cluster = Self {
+            kubectl: required("KUBECTL")?,
+            helm: required("HELM")?,
+            chart: required("CLONESET_CHART")?.into(),
+            image: image
+                .into_string()
+                .map_err(|image| anyhow!("CLONESET_IMAGE is not text: {}", image.display()))?,
+            client: client().await?,
+        };
+        Ok(cluster)
+    }
+
+    /// Where the API server writes its audit log.
+    pub fn audit_log() -> Result<PathBuf> {
+        required("CLONESET_AUDIT_LOG").map(PathBuf::from)
+    }
+
+    /// The chart that installs the controller.
+    pub fn chart(&self) -> &OsStr {
+        self.chart.as_os_str()
+    }
+
+    /// Repository and tag of the controller's image.
+    pub fn image(&self) -> Result<(&str, &str)> {
+        self.image
+            .rsplit_once(':')
+            .filter(|(_, tag)| !tag.contains('/'))
+            .with_context(|| format!("CLONESET_IMAGE must be REPOSITORY:TAG, but is {:?}", self.image))
+    }
+
+    /// Runs `kubectl` and gives its output.
+    pub async fn kubectl<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Result<String> {
+        run(&self.kubectl, arguments).await
+    }
+
+    /// Runs `helm` and gives its output.
+    pub async fn helm<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Result<String> {
+        run(&self.helm, arguments).await
+    }
+}
+
+fn required(variable: &str) -> Result<OsString> {
+    env::var_os(variable).filter(|value| !value.is_empty()).with_context(|| {
+        format!(
+            "{variable} is not set. The end-to-end tests need a real cluster with the controller's image in it: \
+             run `cargo xtask test --only e2e`, which starts one and tells the tests where it is"
+        )
+    })
+}
+
+async fn client() -> Result<Client> {
+    let advice = "KUBECONFIG does not lead to a cluster; `cargo xtask test --only e2e` starts one";
+    let mut config = Config::from_kubeconfig(&KubeConfigOptions::default())
+        .await
+        .context(advice)?;
+    // Without these a connection that died silently would hang a test for ever. Watches end well before.
+    config.connect_timeout = Some(Duration::from_secs(10));
+    config.read_timeout = Some(Duration::from_mins(1));
+    config.reset_reader_on_write = true;
+    Client::try_from(config).context(advice)
+}
+
+async fn run<A: AsRef<OsStr>>(program: &OsStr, arguments: impl IntoIterator<Item = A>) -> Result<String> {
+    let mut command = Command::new(program);
+    command.args(arguments).kill_on_drop(true);
+    let shown = format!("{:?}", command.as_std());
+    let output = tokio::time::timeout(PROGRAM_LIMIT, command.output())
+        .await
+        .with_context(|| format!("{shown} did not end within {} s", PROGRAM_LIMIT.as_secs()))?
+        .with_context(|| format!("{shown} could not be started"))?;
+    ensure!(
+        output.status.success(),
+        "{shown} failed with {}:\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).with_context(|| format!("{shown} printed something that is not text"))
+}

@@ -1,0 +1,16 @@
+//! What a CloneSet does on a real cluster: one module a subject, one namespace a test.
+//!
+//! One binary, so that tests of all subjects share the threads. Nothing here may disturb another test: what
+//! changes the controller's installation lives in `zz_cluster_wide`.
+
+mod columns;
+mod deletion;
+mod go_clients;
+mod invalid_values;
+mod limits;
+mod not_yet_supported;
+mod partitions;
+mod pause;
+mod scale;
+mod seed_walk;
+mod writes;
