@@ -10,7 +10,7 @@ pub fn failures() -> Vec<String> {
     for row in table::rows("percent", include_str!("percent.md")) {
         let text = IntOrString::String(row.cell("Text").to_owned());
         for (heading, rounding) in [("Up", Rounding::Up), ("Down", Rounding::Down)] {
-            let found = shown(text.resolve(row.number("Of"), rounding));
+            let found = shown(&text.resolve(row.number("Of"), rounding));
             let expected = row.cell(heading);
             if found != expected {
                 failures.push(format!("{}: {heading} is {found}, expected {expected}", row.name));
@@ -21,7 +21,7 @@ pub fn failures() -> Vec<String> {
     failures
 }
 
-fn shown(result: Result<i32, ValueError>) -> String {
+fn shown(result: &Result<i32, ValueError>) -> String {
     match result {
         Ok(count) => count.to_string(),
         Err(ValueError::NotAPercentage) => "wrong".to_owned(),
@@ -33,7 +33,7 @@ fn shown(result: Result<i32, ValueError>) -> String {
 fn integers() -> Vec<String> {
     let cases = [(0, "0"), (5, "5"), (-1, "negative"), (1 << 40, "2147483647")];
     let failure = |(value, expected): (i64, &str)| {
-        let found = shown(IntOrString::Int(value).resolve(1, Rounding::Up));
+        let found = shown(&IntOrString::Int(value).resolve(1, Rounding::Up));
         (found != expected).then(|| format!("integer {value}: {found}, expected {expected}"))
     };
     cases.into_iter().filter_map(failure).collect()

@@ -112,12 +112,9 @@ impl<'a> Trial<'a> {
         }
         let mut modules = String::new();
         for file in &subject.with {
-            writeln!(
-                modules,
-                "#[path = {:?}] mod {};",
-                root.join(file),
-                module_name(file)?
-            )?;
+            // Debug formatting is Rust's own quoting of a string.
+            let path = root.join(file).display().to_string();
+            writeln!(modules, "#[path = {path:?}] mod {};", module_name(file)?)?;
         }
         let check = subject
             .with
@@ -190,10 +187,10 @@ impl<'a> Trial<'a> {
                 .arg(format!("dependency={}", dependencies.display()));
         }
         let output = command.output().context("starting rustc")?;
-        Ok(match output.status.success() {
-            true => String::new(),
-            false => String::from_utf8_lossy(&output.stderr).into_owned(),
-        })
+        if output.status.success() {
+            return Ok(String::new());
+        }
+        Ok(String::from_utf8_lossy(&output.stderr).into_owned())
     }
 }
 
