@@ -1,7 +1,7 @@
 //! What a CloneSet does on a real cluster: one module a subject, one namespace a test.
 //!
 //! One binary, so that tests of all subjects share the threads. Nothing here may disturb another test: what
-//! changes the controller's installation lives in `zz_cluster_wide`.
+//! changes the controller's installation lives in `zz_helm`.
 
 mod columns;
 mod deletion;

@@ -10,6 +10,20 @@ use kube::Api;
 use kube::api::ListParams;
 use serde_json::json;
 
+/// All that the controller ever writes in a user's namespace.
+const ACTIONS: [&str; 10] = [
+    "create pods",
+    "create pods (dry run)",
+    "patch pods/status",
+    "delete pods",
+    "create controllerrevisions",
+    "patch controllerrevisions",
+    "delete controllerrevisions",
+    "patch clonesets/status",
+    "create events",
+    "patch events",
+];
+
 #[tokio::test]
 async fn a_new_pod_costs_two_writes_and_a_recreated_one_three() -> Result<()> {
     in_namespace(async |ns| {
@@ -62,6 +76,12 @@ async fn a_new_pod_costs_two_writes_and_a_recreated_one_three() -> Result<()> {
             "at most one rehearsal for each revision:\n{total}"
         );
         assert_eq!(total.count("create controllerrevisions"), 2, "{total}");
+        for action in total.0.keys() {
+            assert!(
+                ACTIONS.contains(&action.as_str()),
+                "{action} is none of the controller's business"
+            );
+        }
         Ok(())
     })
     .await

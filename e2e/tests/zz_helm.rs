@@ -1,7 +1,9 @@
 //! The life of the Helm release: installed where the restricted Pod Security level is enforced, upgraded,
 //! uninstalled, installed again, and no pod of a CloneSet is touched on the way.
 //!
-//! One test, because every step starts from the one before. It ends with the release as it found it.
+//! Cargo runs test binaries one after another in the order of their names, and this one must be the last: the
+//! tests of the others need the controller that is taken away here. One test, because every step starts from
+//! the one before. It ends with the release as it found it.
 
 use anyhow::{Context as _, Result, ensure};
 use e2e::fixtures::{NEW, OLD, cloneset};
