@@ -4,6 +4,7 @@
 
 mod chart;
 mod cluster;
+mod demo;
 mod generate;
 mod image;
 mod mutants;
@@ -40,6 +41,8 @@ enum Command {
     /// A real Kubernetes cluster on this machine, without Docker
     #[command(subcommand)]
     Cluster(cluster::ClusterCommand),
+    /// From nothing to the partition release on a real cluster
+    Demo(demo::Options),
     /// Get every term of the numbers wrong, one at a time, and demand that a vector notices
     Mutants,
     /// Build the controller's image, without Docker
@@ -84,6 +87,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Gen { check } => generate::run(&repository_root()?, check),
         Command::Chart { helm } => chart::run(helm),
         Command::Cluster(command) => cluster::run(command),
+        Command::Demo(options) => demo::run(&options),
         Command::Image { output, tag } => image::run(tag, output),
         Command::Mutants => mutants::run(&repository_root()?),
         Command::Test(options) => test::run(&options),

@@ -76,8 +76,6 @@ pub(crate) struct ClusterInfo {
     pub(crate) helm: PathBuf,
     /// One JSON line for each write to the API server.
     pub(crate) audit_log: PathBuf,
-    /// `HOST:PORT` of the local registry; none without real containers.
-    pub(crate) registry: Option<String>,
     /// The components' logs.
     pub(crate) logs: PathBuf,
 }
@@ -109,13 +107,12 @@ pub(crate) fn run(command: ClusterCommand) -> Result<()> {
 pub(crate) fn ensure_up(options: &Options) -> Result<ClusterInfo> {
     let paths = Paths::of_this_checkout()?;
     let _lock = lock(&paths)?;
-    let state = up::up(&paths, options)?;
+    up::up(&paths, options)?;
     Ok(ClusterInfo {
         kubeconfig: paths.kubeconfig(),
         kubectl: paths.bin().join("kubectl"),
         helm: paths.bin().join("helm"),
         audit_log: paths.audit_log(),
-        registry: state.node.then(|| format!("127.0.0.1:{}", state.ports.registry)),
         logs: paths.log(),
     })
 }
