@@ -245,10 +245,13 @@ fn pad(template: &mut Value, mut wanted: impl FnMut() -> bool) {
             volume["emptyDir"] = json!({});
         }
     });
-    if let Some(name) = template.pointer("/spec/serviceAccountName").cloned()
-        && wanted()
-    {
-        template["spec"]["serviceAccount"] = name;
+    // The old name is overruled, so it may say anything.
+    let named = template
+        .pointer("/spec/serviceAccountName")
+        .and_then(Value::as_str)
+        .is_some_and(|name| !name.is_empty());
+    if named && wanted() {
+        template["spec"]["serviceAccount"] = json!("overruled");
     }
 }
 
