@@ -25,8 +25,6 @@ pub struct Write {
     /// What was written.
     pub object_ref: Option<ObjectRef>,
     response_status: Option<ResponseStatus>,
-    /// When the API server got it, RFC 3339.
-    pub request_received_timestamp: String,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -70,7 +68,11 @@ impl Write {
     pub fn action(&self) -> String {
         let target = self.object_ref.clone().unwrap_or_default();
         let slash = if target.subresource.is_empty() { "" } else { "/" };
-        let rehearsed = if self.is_dry_run() { " (dry run)" } else { "" };
+        let rehearsed = if self.request_uri.contains("dryRun=All") {
+            " (dry run)"
+        } else {
+            ""
+        };
         let refused = match &self.response_status {
             Some(status) if status.code >= 300 => format!(" (refused: {})", status.code),
             _ => String::new(),
@@ -154,4 +156,49 @@ pub fn by_pod(writes: &[Write]) -> BTreeMap<(String, String), Account> {
         .into_iter()
         .map(|(pod, writes)| (pod, Account::of(writes)))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn write(verb: &str, uri: &str, target: &serde_json::Value, code: u16) -> Write {
+        let event = json!({
+            "verb": verb,
+            "requestURI": uri,
+            "stage": "ResponseComplete",
+            "user": {"username": install::USER},
+            "objectRef": target,
+            "responseStatus": {"metadata": {}, "code": code}
+        });
+        serde_json::from_value(event).unwrap()
+    }
+
+    #[test]
+    fn rehearsals_and_refusals_are_told_apart_from_writes() {
+        let pod = json!({"resource": "pods", "namespace": "n", "name": "a", "apiVersion": "v1"});
+        let status = json!({"resource": "pods", "subresource": "status", "namespace": "n", "name": "a"});
+        let writes = [
+            write("create", "/api/v1/namespaces/n/pods?dryRun=All", &pod, 201),
+            write("create", "/api/v1/namespaces/n/pods?", &pod, 201),
+            write("patch", "/api/v1/namespaces/n/pods/a/status?", &status, 409),
+            write("patch", "/api/v1/namespaces/n/pods/a/status?", &status, 200),
+        ];
+        let account = by_pod(&writes).remove(&("n".into(), "a".into())).unwrap();
+        let lines: Vec<_> = account
+            .0
+            .iter()
+            .map(|(action, count)| (action.as_str(), *count))
+            .collect();
+        assert_eq!(
+            lines,
+            [
+                ("create pods", 1),
+                ("create pods (dry run)", 1),
+                ("patch pods/status", 1),
+                ("patch pods/status (refused: 409)", 1)
+            ]
+        );
+    }
 }

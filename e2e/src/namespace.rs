@@ -23,7 +23,7 @@ use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::{env, thread};
 
 /// Prefix of every test's namespace.
-pub(crate) const PREFIX: &str = "e2e-";
+const PREFIX: &str = "e2e-";
 /// A namespace is a DNS label.
 const NAME_LIMIT: usize = 63;
 
@@ -68,14 +68,12 @@ pub async fn in_namespace(test: impl AsyncFnOnce(&Namespace) -> Result<()>) -> R
 /// `module::a_test_does_this` becomes `e2e-a-test-does-this-1x2y3z`; the end tells runs apart, because the last
 /// run's namespace may still be terminating.
 fn name_of_this_test() -> String {
-    let thread = thread::current();
-    let test = thread
-        .name()
-        .unwrap_or("unnamed")
-        .rsplit("::")
-        .next()
-        .unwrap_or_default();
     let run = Timestamp::now().as_millisecond().unsigned_abs() % 0x0100_0000;
+    namespace_name(thread::current().name().unwrap_or("unnamed"), run)
+}
+
+fn namespace_name(test: &str, run: u64) -> String {
+    let test = test.rsplit("::").next().unwrap_or_default();
     let suffix = format!("-{run:06x}");
     let words: String = test
         .chars()
@@ -253,5 +251,21 @@ impl Namespace {
             None => format!("no status for generation {generation:?}: {:?}", cloneset.status),
         };
         format!("{status}; failures {failures:?}; {pods}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_namespace_is_called_like_its_test_as_far_as_a_dns_label_reaches() {
+        assert_eq!(namespace_name("limits::A_b__c", 0xab), "e2e-a-b--c-0000ab");
+        let long = namespace_name(&"word_".repeat(30), 1);
+        assert!(
+            long.len() <= NAME_LIMIT && long.starts_with("e2e-word-word"),
+            "{long}"
+        );
+        assert!(!long.contains("--"), "{long}");
     }
 }

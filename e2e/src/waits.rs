@@ -81,3 +81,35 @@ fn ticks() -> Interval {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_look_that_fails_is_looked_again() {
+        let mut looks = 0;
+        let third = until("the third look", async || {
+            looks += 1;
+            match looks {
+                1 => bail!("not reachable"),
+                2 => Ok(Seen::NotYet("almost".into())),
+                _ => Ok(Seen::Yes(looks)),
+            }
+        });
+        assert_eq!(third.await.unwrap(), 3);
+    }
+
+    #[tokio::test]
+    async fn quiet_ends_with_the_first_objection() {
+        let mut looks = 0;
+        let watched = quietly("nothing may move", async || {
+            looks += 1;
+            Ok((looks == 2).then(|| "it moved".to_owned()))
+        });
+        assert_eq!(
+            watched.await.unwrap_err().to_string(),
+            "nothing may move, but: it moved"
+        );
+    }
+}

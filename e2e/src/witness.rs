@@ -324,3 +324,102 @@ impl Record {
 fn uid(pod: &Pod) -> String {
     pod.metadata.uid.clone().unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn pod(name: &str, image: &str, ready_since: Option<&str>) -> Pod {
+        let condition =
+            ready_since.map(|since| json!({"type": "Ready", "status": "True", "lastTransitionTime": since}));
+        let manifest = json!({
+            "metadata": {
+                "name": name,
+                "uid": name,
+                "ownerReferences": [
+                    {"apiVersion": "a/v1", "kind": "CloneSet", "name": "web", "uid": "web-uid", "controller": true}
+                ]
+            },
+            "spec": {"containers": [{"name": "main", "image": image}]},
+            "status": {"phase": "Running", "conditions": condition.into_iter().collect::<Vec<_>>()}
+        });
+        serde_json::from_value(manifest).unwrap()
+    }
+
+    fn now() -> Timestamp {
+        "2026-01-01T00:01:00Z".parse().unwrap()
+    }
+
+    /// Two available old pods, of which one may be missing and one updated.
+    fn record() -> Record {
+        let subject = Subject {
+            cloneset: "web".into(),
+            updated_image: "new".into(),
+            min_ready: SignedDuration::from_secs(10),
+        };
+        let old = |name| pod(name, "old", Some("2026-01-01T00:00:00Z"));
+        let limits = Limits {
+            live: 2,
+            available: 1,
+            updated: 1,
+        };
+        Record::new("web-uid".into(), subject, limits, vec![old("a"), old("b")])
+    }
+
+    #[test]
+    fn a_rollout_within_its_limits_gives_no_objection() {
+        let mut record = record();
+        record.see("deleted", pod("a", "old", None), now());
+        record.see("added", pod("c", "new", None), now());
+        record.see("modified", pod("c", "new", Some("2026-01-01T00:00:50Z")), now());
+        assert_eq!(record.objections, [] as [&str; 0]);
+        let tallies: Vec<_> = record.sightings.iter().map(|sighting| sighting.tally).collect();
+        let tally = |live, available, updated| Tally {
+            live,
+            available,
+            updated,
+        };
+        assert_eq!(tallies, [tally(1, 1, 0), tally(2, 1, 1), tally(2, 2, 1)]);
+    }
+
+    #[test]
+    fn each_limit_is_watched_on_its_own() {
+        let mut surplus = record();
+        surplus.see("added", pod("c", "old", None), now());
+        assert!(
+            surplus.objections[0].starts_with("3 live pods, at most 2"),
+            "{:?}",
+            surplus.objections
+        );
+
+        let mut missing = record();
+        missing.see("modified", pod("a", "old", None), now());
+        // Ready, but not for minReadySeconds.
+        missing.see("modified", pod("b", "old", Some("2026-01-01T00:00:55Z")), now());
+        assert_eq!(missing.objections.len(), 1);
+        assert!(
+            missing.objections[0].starts_with("0 available pods, at least 1"),
+            "{:?}",
+            missing.objections
+        );
+
+        let mut ahead = record();
+        ahead.see("modified", pod("a", "new", Some("2026-01-01T00:00:00Z")), now());
+        ahead.see("modified", pod("b", "new", Some("2026-01-01T00:00:00Z")), now());
+        assert!(
+            ahead.objections[0].starts_with("2 updated pods, at most 1"),
+            "{:?}",
+            ahead.objections
+        );
+    }
+
+    #[test]
+    fn pods_of_others_do_not_count() {
+        let mut record = record();
+        let mut foreign = pod("c", "new", None);
+        foreign.metadata.owner_references = None;
+        record.see("added", foreign, now());
+        assert!(record.sightings.is_empty());
+    }
+}

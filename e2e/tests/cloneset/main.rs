@@ -13,4 +13,5 @@ mod partitions;
 mod pause;
 mod scale;
 mod seed_walk;
+mod trouble;
 mod writes;

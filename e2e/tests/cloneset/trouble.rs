@@ -1,0 +1,181 @@
+//! Versions that do not come up: how far they get, and how they are taken back.
+
+use anyhow::Result;
+use e2e::fixtures::{NEW, OLD, cloneset};
+use e2e::pods::{Identity, image};
+use e2e::witness::Subject;
+use e2e::{Counters, Limits, Namespace, Witness, failures, in_namespace};
+use jiff::SignedDuration;
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+use kube::api::{Patch, PatchParams};
+use serde_json::{Value, json};
+
+/// A readiness gate that only a person opens.
+const GATE: &str = "www.example.com/feature-1";
+
+fn gated_release() -> Value {
+    json!({"spec": {"template": {"spec": {
+        "readinessGates": [{"conditionType": GATE}],
+        "containers": [{"name": "main", "image": NEW}]
+    }}}})
+}
+
+async fn witness(ns: &Namespace, limits: Limits) -> Result<Witness> {
+    let subject = Subject {
+        cloneset: "web".into(),
+        updated_image: NEW.into(),
+        min_ready: SignedDuration::ZERO,
+    };
+    Witness::start(ns, subject, limits).await
+}
+
+fn to_confirm(pods: &[Pod]) -> Option<&Pod> {
+    pods.iter()
+        .find(|pod| image(pod) == NEW && e2e::pods::condition(pod, GATE).is_none())
+}
+
+async fn open_gate(ns: &Namespace, pod: &Pod) -> Result<()> {
+    let condition = json!({"status": {"conditions": [{"type": GATE, "status": "True"}]}});
+    ns.pods()
+        .patch_status(
+            &pod.name_any(),
+            &PatchParams::default(),
+            &Patch::Strategic(condition),
+        )
+        .await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn pods_with_a_readiness_gate_of_their_own_are_released_as_they_are_confirmed() -> Result<()> {
+    in_namespace(async |ns| {
+        let strategy = json!({"updateStrategy": {"maxUnavailable": 0, "maxSurge": 1}});
+        ns.create_cloneset(&cloneset("web", 2, &strategy)).await?;
+        ns.reaches("web", Counters::at_rest(2, 2)).await?;
+        let witness = witness(
+            ns,
+            Limits {
+                live: 3,
+                available: 2,
+                updated: 2,
+            },
+        )
+        .await?;
+        ns.patch("web", gated_release()).await?;
+        for _ in 0..2 {
+            let pods = ns
+                .until_pods("web", "a new pod to confirm", |pods| to_confirm(pods).is_some())
+                .await?;
+            if let Some(pod) = to_confirm(&pods) {
+                open_gate(ns, pod).await?;
+            }
+        }
+        ns.reaches("web", Counters::at_rest(2, 2)).await?;
+        witness.finish().await?;
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_version_that_never_becomes_ready_stops_at_max_unavailable_and_is_taken_back() -> Result<()> {
+    in_namespace(async |ns| {
+        ns.create_cloneset(&cloneset(
+            "web",
+            3,
+            &json!({"updateStrategy": {"maxUnavailable": 1}}),
+        ))
+        .await?;
+        ns.reaches("web", Counters::at_rest(3, 3)).await?;
+        let witness = witness(
+            ns,
+            Limits {
+                live: 3,
+                available: 2,
+                updated: 1,
+            },
+        )
+        .await?;
+        let originals = ns.pods_of("web").await?;
+        ns.patch("web", gated_release()).await?;
+        let stuck = Counters {
+            ready: 2,
+            available: 2,
+            updated_ready: 0,
+            updated_available: 0,
+            expected_updated: 3,
+            ..Counters::at_rest(3, 1)
+        };
+        ns.reaches("web", stuck).await?;
+        let pods = ns.pods_of("web").await?;
+        ns.leaves_alone("web", &pods).await?;
+
+        ns.patch(
+            "web",
+            json!({"spec": {"template": {"spec": {
+                "readinessGates": null,
+                "containers": [{"name": "main", "image": OLD}]
+            }}}}),
+        )
+        .await?;
+        let back = ns.reaches("web", Counters::at_rest(3, 3)).await?;
+        assert_eq!(failures(&back), [] as [&_; 0]);
+        let survivors = Identity::of_all(&originals);
+        let now = Identity::of_all(&ns.pods_of("web").await?);
+        assert_eq!(
+            now.iter().filter(|pod| survivors.contains(pod)).count(),
+            2,
+            "healthy pods were touched"
+        );
+        witness.finish().await?;
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_template_that_the_api_server_refuses_costs_no_healthy_pod() -> Result<()> {
+    in_namespace(async |ns| {
+        ns.create_cloneset(&cloneset(
+            "web",
+            2,
+            &json!({"updateStrategy": {"maxUnavailable": 1}}),
+        ))
+        .await?;
+        ns.reaches("web", Counters::at_rest(2, 2)).await?;
+        let before = ns.pods_of("web").await?;
+        let refused = json!([{"name": "Not a DNS label", "image": NEW}]);
+        ns.patch(
+            "web",
+            json!({"spec": {"template": {"spec": {"containers": refused}}}}),
+        )
+        .await?;
+        let failed = ns
+            .until_cloneset(
+                "web",
+                "a condition that names what is wrong with the template",
+                |object| {
+                    failures(object).iter().any(|condition| {
+                        condition
+                            .message
+                            .as_deref()
+                            .is_some_and(|message| message.contains("Not a DNS label"))
+                    })
+                },
+            )
+            .await?;
+        ns.leaves_alone("web", &before).await?;
+        assert!(Counters::reported(&failed).is_some());
+
+        ns.patch(
+            "web",
+            json!({"spec": {"template": {"spec": {"containers": [{"name": "main", "image": NEW}]}}}}),
+        )
+        .await?;
+        let moved = ns.reaches("web", Counters::at_rest(2, 2)).await?;
+        assert_eq!(failures(&moved), [] as [&_; 0], "the failure is cleared");
+        Ok(())
+    })
+    .await
+}
