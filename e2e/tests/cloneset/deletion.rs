@@ -1,7 +1,7 @@
 //! Which pods go, and that no others do.
 
 use anyhow::Result;
-use cloneset_api::names::labels;
+use cloneset_api::names::{annotations, labels};
 use e2e::fixtures::{NEW, OLD, cloneset};
 use e2e::pods::{Identity, image};
 use e2e::waits::{Seen, until};
@@ -65,10 +65,11 @@ async fn scaling_down_takes_the_pod_with_the_lowest_deletion_cost() -> Result<()
         ns.reaches("web", Counters::at_rest(3, 3)).await?;
         let pods = ns.pods_of("web").await?;
         let cheap = pods.get(1).map(ResourceExt::name_any).unwrap_or_default();
-        let cost = Patch::Merge(
-            json!({"metadata": {"annotations": {cloneset_api::names::annotations::DELETION_COST: "-100"}}}),
-        );
+        let cost = Patch::Merge(json!({"metadata": {"annotations": {annotations::DELETION_COST: "-100"}}}));
         ns.pods().patch(&cheap, &PatchParams::default(), &cost).await?;
+        // The cost alone deletes nothing; and pods and CloneSets are watched apart, so this lets the cost arrive.
+        let annotated = ns.pods_of("web").await?;
+        ns.leaves_alone("web", &annotated).await?;
         ns.patch("web", json!({"spec": {"replicas": 2}})).await?;
         let left = ns
             .until_pods("web", "two pods to be left", |pods| pods.len() == 2)
