@@ -112,7 +112,11 @@ impl Server {
                 .with_context(|| format!("{name} is no object"))?;
             let mut fields = BTreeMap::new();
             for (field, schema) in properties {
-                let class = class(schemas, schema, &mut queue);
+                let mut class = class(schemas, schema, &mut queue);
+                if schema["default"] == json!({}) {
+                    // Go's zero struct: the field is no pointer.
+                    class.push_str(" by value");
+                }
                 fields.insert(field.clone(), class);
             }
             types.insert(short(&name).to_owned(), fields);
