@@ -14,9 +14,6 @@ use crate::progress::Step;
 
 const GRACE: Grace = Grace(Duration::from_secs(10));
 
-/// Where the controller manager's provisioner makes its directories.
-const VOLUMES: &str = "/tmp/hostpath_pv";
-
 /// Ends everything. Says false when there was nothing to end.
 pub(super) fn down(paths: &Paths) -> Result<bool> {
     let state = State::load(&paths.state())?;
@@ -108,7 +105,7 @@ fn provisioned_volumes(paths: &Paths, state: Option<&State>) -> Vec<PathBuf> {
 fn volumes_in(list: &str) -> Vec<PathBuf> {
     list.lines()
         .map(PathBuf::from)
-        .filter(|path| path.parent() == Some(Path::new(VOLUMES)))
+        .filter(|path| path.parent() == Some(Path::new(host::VOLUMES)))
         .collect()
 }
 

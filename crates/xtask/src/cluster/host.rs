@@ -37,8 +37,11 @@ const FIXED_DIRS: [&str; 6] = [
     "/var/log/containers",
     "/run/containerd",
     "/opt/containerd",
-    "/tmp/hostpath_pv",
+    VOLUMES,
 ];
+
+/// Where the controller manager's provisioner makes the directories of claims.
+pub(super) const VOLUMES: &str = "/tmp/hostpath_pv";
 
 const CONTAINER_LOG_LINKS: &str = "/var/log/containers";
 
@@ -85,11 +88,58 @@ pub(super) fn prepare(paths: &Paths, state: &State) -> Result<()> {
     ip(&["link", "set", &bridge, "up"])?;
     // Nothing sent to a pod of kwok's may leave this machine.
     ip(&["route", "replace", "unreachable", &state.networks.fake_pod_cidr()])?;
+    for rule in pod_rules(paths, state) {
+        if iptables("-C", &rule).is_err() {
+            iptables("-I", &rule)?;
+        }
+    }
     for group in control_groups(paths)? {
+        enable_controllers(&group);
         std::fs::create_dir_all(&group).with_context(|| format!("cannot create {}", group.display()))?;
         inherit_cpuset(&group);
     }
     Ok(())
+}
+
+/// Docker and firewalls drop what they do not know; pods must reach each other
+/// and the API server all the same.
+fn pod_rules(paths: &Paths, state: &State) -> [Vec<String>; 3] {
+    let pods = state.networks.pod_cidr();
+    [("INPUT", "-s"), ("FORWARD", "-s"), ("FORWARD", "-d")].map(|(chain, side)| {
+        let rule = [
+            chain,
+            side,
+            &pods,
+            "-m",
+            "comment",
+            "--comment",
+            &paths.id,
+            "-j",
+            "ACCEPT",
+        ];
+        rule.map(str::to_owned).to_vec()
+    })
+}
+
+fn iptables(action: &str, rule: &[String]) -> Result<String> {
+    process::output(
+        process::local_command("iptables")
+            .args(["--wait", "10", action])
+            .args(rule),
+    )
+}
+
+/// In cgroup v2 a group has the controllers that its parent passes on; kubelet
+/// refuses to start without these.
+fn enable_controllers(group: &Path) {
+    let Some(parent) = group.parent() else { return };
+    let available = std::fs::read_to_string(parent.join("cgroup.controllers")).unwrap_or_default();
+    for controller in available.split_whitespace() {
+        if ["cpu", "cpuset", "hugetlb", "memory", "pids"].contains(&controller) {
+            // Refused for what is in use otherwise; kubelet then names what it misses.
+            let _ = std::fs::write(parent.join("cgroup.subtree_control"), format!("+{controller}"));
+        }
+    }
 }
 
 /// In cgroup v1 a new cpuset is empty and no process may enter it.
@@ -141,6 +191,10 @@ pub(super) fn restore(paths: &Paths, state: Option<&State>) -> Result<()> {
     let Some(state) = state.filter(|state| state.node) else {
         return Ok(());
     };
+    for rule in pod_rules(paths, state) {
+        // Absent when `up` was interrupted early.
+        let _ = iptables("-D", &rule);
+    }
     for family in ["iptables", "ip6tables"] {
         remove_filter_rules(family)?;
     }
@@ -150,7 +204,7 @@ pub(super) fn restore(paths: &Paths, state: Option<&State>) -> Result<()> {
         }
     }
     for dir in &state.host.absent {
-        remove_fixed_dir(dir);
+        remove_fixed_dir(dir)?;
     }
     Ok(())
 }
@@ -314,20 +368,22 @@ fn remove_fixed_files(paths: &Paths) {
     }
 }
 
-/// Removes a directory that the cluster caused: kubelet's wholly, as nobody
-/// else had one, others as far as they are empty.
-fn remove_fixed_dir(dir: &Path) {
-    if dir == Path::new("/var/lib/kubelet") {
-        for inside in [
-            "device-plugins/kubelet.sock",
-            "device-plugins/kubelet_internal_checkpoint",
-        ] {
-            let _ = std::fs::remove_file(dir.join(inside));
-        }
+/// Removes a directory that the cluster caused: the volumes wholly, as they are
+/// all ours, others as far as they are empty but for kubelet's own files.
+fn remove_fixed_dir(dir: &Path) -> Result<()> {
+    if dir == Path::new(VOLUMES) {
+        return mounts::remove_dir(dir);
+    }
+    for file in [
+        "device-plugins/kubelet.sock",
+        "device-plugins/kubelet_internal_checkpoint",
+    ] {
+        let _ = std::fs::remove_file(dir.join(file));
     }
     for empty in tree(dir).iter().rev() {
         let _ = std::fs::remove_dir(empty);
     }
+    Ok(())
 }
 
 #[cfg(test)]

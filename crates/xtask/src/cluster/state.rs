@@ -64,7 +64,8 @@ impl State {
         };
         let mut state: Self = serde_json::from_slice(&bytes).with_context(|| {
             format!(
-                "{} is not a state file of this version of `cargo xtask cluster`",
+                "{} was not written by this version of `cargo xtask cluster`; end the cluster with the version \
+                 that started it, or reboot",
                 file.display()
             )
         })?;

@@ -80,7 +80,7 @@ pub(super) fn build(paths: &Paths, tools: &[Tool]) -> Result<()> {
     };
     check_go(&paths.config_source().join(first.module))?;
     eprintln!(
-        "Building {total} Go programs into {} (the very first time on 2 cores: about 8 minutes, and 10 GB of Go's cache)",
+        "Building Go programs into {} (all of them with an empty Go cache: about 9 minutes on 2 cores, 10 GB)",
         paths.bin().display()
     );
     for dir in [paths.bin(), paths.log()] {
