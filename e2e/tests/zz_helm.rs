@@ -7,8 +7,11 @@
 
 use anyhow::{Context as _, Result, ensure};
 use e2e::fixtures::{NEW, OLD, cloneset};
+use e2e::pods::{image, outline};
 use e2e::waits::{Seen, until};
-use e2e::{Cluster, Counters, Namespace, in_namespace, install};
+use e2e::witness::Subject;
+use e2e::{Cluster, Counters, Limits, Namespace, Witness, in_namespace, install};
+use jiff::SignedDuration;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1;
 use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
@@ -38,13 +41,18 @@ async fn no_pod_is_touched_by_upgrade_uninstall_and_reinstall_of_a_release_in_a_
         let before = Snapshot::take(ns).await?;
 
         let first_pods = controller_pods(ns).await?;
+        let moving = start_a_slow_rollout(ns).await?;
         install::with_values(ns, &["manager.log.level=debug"]).await?;
         let second_pods = controller_pods(ns).await?;
         ensure!(
             first_pods.iter().all(|pod| !second_pods.contains(pod)),
             "the upgrade replaced no controller pod"
         );
-        answers(ns, "after-upgrade").await?;
+        ns.reaches("moving", Counters::at_rest(3, 3)).await?;
+        moving
+            .finish()
+            .await
+            .context("the upgrade in the midst of a rollout")?;
         before.is_still_true(ns, "after the upgrade").await?;
 
         install::remove(ns).await?;
@@ -144,16 +152,40 @@ async fn controller_pods(cluster: &Cluster) -> Result<Vec<String>> {
         .collect())
 }
 
+/// Long enough for the upgrade to take the leader away in the midst of it.
+async fn start_a_slow_rollout(ns: &Namespace) -> Result<Witness> {
+    let spec = json!({"updateStrategy": {"maxUnavailable": 1}, "minReadySeconds": 4});
+    ns.create_cloneset(&cloneset("moving", 3, &spec)).await?;
+    ns.reaches("moving", Counters::at_rest(3, 3)).await?;
+    let subject = Subject {
+        cloneset: "moving".into(),
+        updated_image: NEW.into(),
+        min_ready: SignedDuration::from_secs(4),
+    };
+    let witness = Witness::start(
+        ns,
+        subject,
+        Limits {
+            live: 3,
+            available: 2,
+            updated: 3,
+        },
+    )
+    .await?;
+    ns.set_image("moving", NEW).await?;
+    ns.until_pods("moving", "the first new pod", |pods| {
+        pods.iter().any(|pod| image(pod) == NEW)
+    })
+    .await?;
+    Ok(witness)
+}
+
 /// Shows that a leader is at work: whatever it would do to the older set, it would have done by then.
 async fn answers(ns: &Namespace, name: &str) -> Result<()> {
     ns.create_cloneset(&cloneset(name, 1, &json!({}))).await?;
     ns.reaches(name, Counters::at_rest(1, 1)).await?;
     let pods = ns.pods_of(name).await?;
-    ensure!(
-        pods.iter().all(|pod| e2e::pods::image(pod) == OLD),
-        "{}",
-        e2e::pods::outline(&pods)
-    );
+    ensure!(pods.iter().all(|pod| image(pod) == OLD), "{}", outline(&pods));
     Ok(())
 }
 
