@@ -216,7 +216,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         let context = Arc::clone(&context);
         parts.spawn(async move { admin::serve(listener, context).await.map_err(anyhow::Error::from) });
     }
-    spawn_watches(&mut parts, &context, &namespace);
+    watch_all(&mut parts, &context, &namespace);
     let run_events = events::run(Arc::clone(&context), election.identity.clone(), arriving);
     parts.spawn(endless(run_events));
     let mut workers = JoinSet::new();
@@ -239,7 +239,8 @@ async fn endless(part: impl Future<Output = ()>) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn spawn_watches(parts: &mut JoinSet<anyhow::Result<()>>, context: &Arc<Context>, namespace: &str) {
+/// Starts the watches that feed the index.
+pub fn watch_all(parts: &mut JoinSet<anyhow::Result<()>>, context: &Arc<Context>, namespace: &str) {
     let clonesets: Watch<DeserializeGuard<CloneSet>> = Watch {
         api: collection(context.client.clone(), namespace),
         kind: Kind::CloneSet,

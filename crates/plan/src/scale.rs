@@ -96,12 +96,10 @@ fn create(context: &Context<'_>, diff: &Diff) -> Vec<Action> {
         .collect()
 }
 
-/// The pods that are too many, first those to go first. Pods that are leaving already count towards `down`.
+/// The pods that are too many, first those to go first. Pods that are leaving already are not among them, and not
+/// in `down`.
 fn surplus<'a>(context: &Context<'a>, diff: &Diff) -> Vec<Member<'a>> {
-    let is_leaving = |member: &&Member<'_>| member.fact.preparing_delete;
-    let leaving = context.members.iter().filter(is_leaving).count();
-    let counted_leaving = if context.desired.exclude_preparing_delete { 0 } else { leaving };
-    let down = usize::try_from(diff.down).unwrap_or(0).saturating_sub(counted_leaving);
+    let down = usize::try_from(diff.down).unwrap_or(0);
     let (new, old): (Vec<Member<'a>>, Vec<Member<'a>>) = context
         .members
         .iter()

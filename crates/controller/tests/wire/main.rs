@@ -1,0 +1,387 @@
+//! Wire tests: the requests that are sent, and those that are not, against a small recording server.
+//!
+//! Time is virtual, so a quiet hour costs nothing. What a pod does is the server's simple kubelet; deciding is
+//! tested elsewhere.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a failed test is the point of a panic"
+)]
+
+mod server;
+
+use cloneset_controller::events;
+use cloneset_controller::wiring::{Context, watch_all, work};
+use cloneset_plan::Features;
+use http::Method;
+use serde_json::{Value, json};
+use server::{Fault, Recorded, Server};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+/// A controller at work on a recording server.
+struct Running {
+    server: Server,
+    context: Arc<Context>,
+    _tasks: JoinSet<anyhow::Result<()>>,
+    _workers: JoinSet<()>,
+}
+
+impl Running {
+    fn start(server: &Server) -> Self {
+        let (events, arriving) = events::channel();
+        let clock = Arc::new(|| "2026-01-01T01:00:00Z".parse().unwrap());
+        let context = Arc::new(Context::new(
+            server.client(),
+            events,
+            Features::default(),
+            clock,
+            Arc::new(|| 7),
+        ));
+        let mut tasks = JoinSet::new();
+        watch_all(&mut tasks, &context, "");
+        let sender = events::run(Arc::clone(&context), "test".into(), arriving);
+        tasks.spawn(async move {
+            sender.await;
+            Ok(())
+        });
+        let mut workers = JoinSet::new();
+        for _ in 0..3 {
+            workers.spawn(work(Arc::clone(&context)));
+        }
+        context
+            .leadership
+            .extend(Instant::now() + Duration::from_hours(1000));
+        Self {
+            server: server.clone(),
+            context,
+            _tasks: tasks,
+            _workers: workers,
+        }
+    }
+
+    /// Waits until nothing was written for ten seconds.
+    async fn settle(&self) {
+        let mut last = (Instant::now(), self.writes().len());
+        let start = Instant::now();
+        while last.0.elapsed() < Duration::from_secs(10) {
+            assert!(
+                start.elapsed() < Duration::from_hours(1),
+                "never settles: {:#?}",
+                self.writes().last()
+            );
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            let writes = self.writes().len();
+            if writes != last.1 {
+                last = (Instant::now(), writes);
+            }
+        }
+    }
+
+    fn writes(&self) -> Vec<Recorded> {
+        self.server
+            .requests()
+            .into_iter()
+            .filter(|request| request.method != Method::GET)
+            .collect()
+    }
+
+    fn count(&self, method: &Method, resource: &str) -> usize {
+        self.writes()
+            .iter()
+            .filter(|request| request.writes(method, resource))
+            .count()
+    }
+
+    fn status(&self) -> Value {
+        self.server.objects("clonesets")[0]["status"].clone()
+    }
+}
+
+fn cloneset(replicas: i32, image: &str, partition: i32) -> Value {
+    json!({
+        "apiVersion": "apps.kruise.io/v1alpha1",
+        "kind": "CloneSet",
+        "metadata": {"namespace": "shop", "name": "web", "uid": "u-1", "generation": 1},
+        "spec": {
+            "replicas": replicas,
+            "selector": {"matchLabels": {"app": "web"}},
+            "template": {
+                "metadata": {"labels": {"app": "web"}},
+                "spec": {"containers": [{"name": "main", "image": image}]}
+            },
+            "updateStrategy": {"partition": partition, "maxUnavailable": 1}
+        }
+    })
+}
+
+/// Changes the spec as a user would, keeping the status.
+fn edit(server: &Server, spec: &Value) {
+    let mut object = server.objects("clonesets")[0].clone();
+    object["spec"] = spec["spec"].clone();
+    let generation = object["metadata"]["generation"].as_i64().unwrap();
+    object["metadata"]["generation"] = json!(generation + 1);
+    server.put("clonesets", object);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_pod_costs_two_writes_and_a_settled_set_none() {
+    let server = Server::new();
+    server.put("clonesets", cloneset(5, "web:v1", 0));
+    let running = Running::start(&server);
+    running.settle().await;
+
+    assert_eq!(running.status()["availableReplicas"], 5);
+    assert_eq!(running.count(&Method::POST, "pods"), 5);
+    assert_eq!(running.count(&Method::PATCH, "pods/status"), 5);
+    assert_eq!(running.count(&Method::POST, "controllerrevisions"), 1);
+    let before = running.server.requests().len();
+    tokio::time::sleep(Duration::from_mins(2)).await;
+    assert_eq!(running.server.requests().len(), before, "a settled set is silent");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_partition_release_costs_three_writes_for_each_pod_that_moves() {
+    let server = Server::new();
+    server.put("clonesets", cloneset(5, "web:v1", 3));
+    let running = Running::start(&server);
+    running.settle().await;
+    let before = running.writes().len();
+    edit(&server, &cloneset(5, "web:v2", 3));
+    running.settle().await;
+
+    let status = running.status();
+    for (field, value) in [
+        ("replicas", 5),
+        ("readyReplicas", 5),
+        ("updatedReplicas", 2),
+        ("updatedReadyReplicas", 2),
+        ("updatedAvailableReplicas", 2),
+        ("expectedUpdatedReplicas", 2),
+        ("observedGeneration", 2),
+    ] {
+        assert_eq!(status[field], value, "{field}");
+    }
+    assert_ne!(status["updateRevision"], status["currentRevision"]);
+    assert_eq!(running.count(&Method::DELETE, "pods"), 2);
+    let on_pods = running.writes()[before..]
+        .iter()
+        .filter(|write| write.path.contains("/pods"))
+        .count();
+    assert_eq!(on_pods, 6);
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_delete_is_bound_to_the_uid_of_its_pod() {
+    let server = Server::new();
+    server.put("clonesets", cloneset(4, "web:v1", 0));
+    let running = Running::start(&server);
+    running.settle().await;
+    let uids: BTreeSet<String> = server
+        .objects("pods")
+        .iter()
+        .map(|pod| pod["metadata"]["uid"].as_str().unwrap().to_owned())
+        .collect();
+    edit(&server, &cloneset(1, "web:v1", 0));
+    running.settle().await;
+
+    let deletes: Vec<Recorded> = running
+        .writes()
+        .into_iter()
+        .filter(|write| write.writes(&Method::DELETE, "pods"))
+        .collect();
+    assert_eq!(deletes.len(), 3);
+    for delete in deletes {
+        let uid = delete.body["preconditions"]["uid"].as_str().unwrap_or_default();
+        assert!(uids.contains(uid), "{delete:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_reply_never_makes_a_second_pod_and_no_post_is_repeated_blindly() {
+    let server = Server::new();
+    server.put("clonesets", cloneset(4, "web:v1", 0));
+    // Every first POST of a pod is carried out and its answer lost.
+    let mut lost = BTreeSet::new();
+    server.fail(move |request| {
+        let name = request.body["metadata"]["name"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
+        if request.writes(&Method::POST, "pods") && lost.insert(name) {
+            Fault::LoseReply
+        } else {
+            Fault::None
+        }
+    });
+    let running = Running::start(&server);
+    running.settle().await;
+
+    assert_eq!(server.objects("pods").len(), 4, "no surplus pod");
+    assert_eq!(running.status()["availableReplicas"], 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_view_is_behind_our_own_writes_nothing_is_decided() {
+    let server = Server::new();
+    server.put("clonesets", cloneset(3, "web:v1", 0));
+    let running = Running::start(&server);
+    // Once the first pod is there, no event reaches the controller any more.
+    while server.objects("pods").is_empty() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    server.hold_back_events(true);
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    assert_eq!(
+        server.objects("pods").len(),
+        3,
+        "a blind controller makes no surplus pods"
+    );
+    server.hold_back_events(false);
+    running.settle().await;
+    assert_eq!(server.objects("pods").len(), 3);
+    assert_eq!(running.status()["availableReplicas"], 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_pod_is_tried_once_a_backoff_and_the_refusal_is_told_and_cleared() {
+    let server = Server::new();
+    server.put("clonesets", cloneset(8, "web:v1", 0));
+    let refusal = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "code": 403,
+                         "reason": "Forbidden", "message": "exceeded quota: pods=0"});
+    server.fail(move |request| {
+        if request.writes(&Method::POST, "pods") {
+            Fault::Refuse(refusal.clone())
+        } else {
+            Fault::None
+        }
+    });
+    let running = Running::start(&server);
+    tokio::time::sleep(Duration::from_mins(10)).await;
+
+    let posts = running.count(&Method::POST, "pods");
+    assert!((5..40).contains(&posts), "{posts} attempts in ten minutes");
+    let condition = running.status()["conditions"][0].clone();
+    assert_eq!(condition["type"], "FailedScale");
+    assert_eq!(
+        condition["message"],
+        "cannot create a pod: exceeded quota: pods=0"
+    );
+
+    server.fail(|_| Fault::None);
+    tokio::time::sleep(Duration::from_mins(10)).await;
+    assert_eq!(running.status()["availableReplicas"], 8);
+    assert_eq!(running.status()["conditions"], json!([]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_taken_by_somebody_else_is_passed_over_and_the_foreign_pod_left_alone() {
+    let server = Server::new();
+    server.put("clonesets", cloneset(2, "web:v1", 0));
+    // Every name is refused as taken until the first one really is.
+    let wanted = Arc::new(Mutex::new(None));
+    let first = Arc::clone(&wanted);
+    server.fail(move |request| {
+        if !request.writes(&Method::POST, "pods") {
+            return Fault::None;
+        }
+        first
+            .lock()
+            .unwrap()
+            .get_or_insert_with(|| request.body["metadata"]["name"].clone());
+        Fault::Refuse(
+            json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+                             "code": 409, "reason": "AlreadyExists", "message": "exists"}),
+        )
+    });
+    let running = Running::start(&server);
+    while wanted.lock().unwrap().is_none() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let name = wanted.lock().unwrap().clone().unwrap();
+    server.put(
+        "pods",
+        json!({"metadata": {"namespace": "shop", "name": name, "uid": "foreign"}}),
+    );
+    server.fail(|_| Fault::None);
+    running.settle().await;
+
+    let pods = server.objects("pods");
+    assert_eq!(pods.len(), 3, "two of ours and the foreign one");
+    assert!(pods.iter().any(|pod| pod["metadata"]["uid"] == "foreign"));
+    assert_eq!(running.status()["availableReplicas"], 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_sent_once_the_right_to_write_has_ended() {
+    let server = Server::new();
+    server.put("clonesets", cloneset(3, "web:v1", 0));
+    let running = Running::start(&server);
+    running.settle().await;
+    running
+        .context
+        .leadership
+        .extend(Instant::now() + Duration::from_secs(10));
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    let before = running.writes().len();
+    edit(&server, &cloneset(9, "web:v1", 0));
+    tokio::time::sleep(Duration::from_mins(5)).await;
+    assert_eq!(running.writes().len(), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_hangs_is_given_up_and_settled_by_looking() {
+    let server = Server::new();
+    server.put("clonesets", cloneset(2, "web:v1", 0));
+    let mut hung = false;
+    server.fail(move |request| {
+        if request.writes(&Method::POST, "pods") && !hung {
+            hung = true;
+            return Fault::Hang;
+        }
+        Fault::None
+    });
+    let running = Running::start(&server);
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    running.settle().await;
+    assert_eq!(server.objects("pods").len(), 2);
+    assert_eq!(running.status()["availableReplicas"], 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unsupported_field_is_told_and_no_pod_is_changed() {
+    let server = Server::new();
+    server.put("clonesets", cloneset(2, "web:v1", 0));
+    let running = Running::start(&server);
+    running.settle().await;
+    let before = running
+        .writes()
+        .iter()
+        .filter(|write| write.path.contains("/pods"))
+        .count();
+    let mut spec = cloneset(5, "web:v2", 0);
+    spec["spec"]["updateStrategy"]["type"] = json!("InPlaceIfPossible");
+    edit(&server, &spec);
+    running.settle().await;
+
+    let condition = running.status()["conditions"][0].clone();
+    assert_eq!(condition["type"], "Stalled");
+    assert_eq!(condition["reason"], "NotYetSupported");
+    let message = condition["message"].as_str().unwrap();
+    assert!(
+        message.contains("spec.updateStrategy.type") && message.contains("InPlaceIfPossible"),
+        "{message}"
+    );
+    let after = running
+        .writes()
+        .iter()
+        .filter(|write| write.path.contains("/pods"))
+        .count();
+    assert_eq!(after, before);
+    assert_eq!(running.status()["observedGeneration"], 2);
+}
