@@ -167,7 +167,9 @@ impl Acting<'_> {
                     self.acted.created.extend(created);
                     self.acted.deleted.extend(deleted);
                     if let Some(id) = taken_id {
+                        // The next pass, at once, takes another id.
                         self.memory.reserve(&id);
+                        self.acted.failed.push((attempt(action), WriteError::AlreadyExists));
                         all_done = false;
                     }
                 }
