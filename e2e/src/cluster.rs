@@ -54,12 +54,14 @@ impl Cluster {
         self.chart.as_os_str()
     }
 
-    /// Repository and tag of the controller's image.
-    pub fn image(&self) -> Result<(&str, &str)> {
-        self.image
-            .rsplit_once(':')
-            .filter(|(_, tag)| !tag.contains('/'))
-            .with_context(|| format!("CLONESET_IMAGE must be REPOSITORY:TAG, but is {:?}", self.image))
+    /// The controller's image.
+    pub fn image(&self) -> Result<Image<'_>> {
+        Image::parse(&self.image).with_context(|| {
+            format!(
+                "CLONESET_IMAGE must be REPOSITORY:TAG or REPOSITORY:TAG@DIGEST, but is {:?}",
+                self.image
+            )
+        })
     }
 
     /// Runs `kubectl` and gives its output.
@@ -70,6 +72,29 @@ impl Cluster {
     /// Runs `helm` and gives its output.
     pub async fn helm<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Result<String> {
         run(&self.helm, arguments).await
+    }
+}
+
+/// A name of an image in its parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Image<'a> {
+    /// Registry and path.
+    pub repository: &'a str,
+    /// Tag.
+    pub tag: &'a str,
+    /// Digest, or empty. With one, an image that was built anew under an old tag is rolled out.
+    pub digest: &'a str,
+}
+
+impl<'a> Image<'a> {
+    fn parse(name: &'a str) -> Option<Self> {
+        let (name, digest) = name.split_once('@').unwrap_or((name, ""));
+        let (repository, tag) = name.rsplit_once(':').filter(|(_, tag)| !tag.contains('/'))?;
+        Some(Self {
+            repository,
+            tag,
+            digest,
+        })
     }
 }
 
@@ -110,4 +135,27 @@ async fn run<A: AsRef<OsStr>>(program: &OsStr, arguments: impl IntoIterator<Item
         String::from_utf8_lossy(&output.stderr)
     );
     String::from_utf8(output.stdout).with_context(|| format!("{shown} printed something that is not text"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_has_a_tag_and_perhaps_a_digest_and_a_port_is_no_tag() {
+        let image = |repository, tag, digest| {
+            Some(Image {
+                repository,
+                tag,
+                digest,
+            })
+        };
+        assert_eq!(Image::parse("ghcr.io/a/b:1"), image("ghcr.io/a/b", "1", ""));
+        assert_eq!(
+            Image::parse("h:5000/b:1@sha256:0f"),
+            image("h:5000/b", "1", "sha256:0f")
+        );
+        assert_eq!(Image::parse("h:5000/b"), None);
+        assert_eq!(Image::parse("b@sha256:0f"), None);
+    }
 }

@@ -4,7 +4,7 @@
 //! `helm upgrade --install` changes nothing when nothing differs, so test binaries that run one after another
 //! each make sure of the release. Only the tests of the release itself may change it, and they put it back.
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Image};
 use anyhow::{Context as _, Result, anyhow};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
@@ -38,11 +38,16 @@ pub async fn once(cluster: &Cluster) -> Result<()> {
 /// Installs or upgrades the release with further values, and waits until all of it is ready.
 pub async fn with_values(cluster: &Cluster, values: &[&str]) -> Result<()> {
     restricted_namespace(cluster).await?;
-    let (repository, tag) = cluster.image()?;
+    let Image {
+        repository,
+        tag,
+        digest,
+    } = cluster.image()?;
     let image = [
         "manager.image.registry=".to_owned(),
         format!("manager.image.repository={repository}"),
         format!("manager.image.tag={tag}"),
+        format!("manager.image.digest={digest}"),
     ];
     let mut arguments = vec!["upgrade", "--install", RELEASE];
     let chart = cluster.chart().to_str().context("CLONESET_CHART is not text")?;

@@ -18,7 +18,7 @@ mod status;
 pub mod waits;
 pub mod witness;
 
-pub use cluster::Cluster;
+pub use cluster::{Cluster, Image};
 pub use namespace::{Namespace, in_namespace};
 pub use status::{Counters, condition, failures};
 pub use witness::{Limits, Witness};

@@ -166,7 +166,7 @@ impl Namespace {
     }
 
     /// Pods that a CloneSet of this name controls, terminating and finished ones too.
-    pub async fn all_pods_of(&self, cloneset: &str) -> Result<Vec<Pod>> {
+    async fn all_pods_of(&self, cloneset: &str) -> Result<Vec<Pod>> {
         let owner = self.clonesets().get(cloneset).await?;
         let mut found = self.pods().list(&ListParams::default()).await?.items;
         found.retain(|pod| pods::controller_uid(pod) == owner.metadata.uid.as_deref());
@@ -226,12 +226,13 @@ impl Namespace {
         .await
     }
 
-    /// Watches that a CloneSet's pods stay as they were: none added, removed or changed.
+    /// Watches that a CloneSet's live pods stay as they were: none added, removed or changed. Pods that were on
+    /// their way out already may go.
     pub async fn leaves_alone(&self, cloneset: &str, before: &[Pod]) -> Result<()> {
         let before = Identity::of_all(before);
         let what = format!("no pod of CloneSet {cloneset} may change");
         quietly(&what, async || {
-            let now = Identity::of_all(&self.all_pods_of(cloneset).await?);
+            let now = Identity::of_all(&self.pods_of(cloneset).await?);
             Ok((now != before).then(|| format!("before: {before:#?}\nnow: {now:#?}")))
         })
         .await

@@ -83,7 +83,7 @@ impl Snapshot {
     async fn take(ns: &Namespace) -> Result<Self> {
         let crds: Api<CustomResourceDefinition> = Api::all(ns.client.clone());
         let cloneset = ns.clonesets().get("web").await?;
-        let pods = ns.all_pods_of("web").await?;
+        let pods = ns.pods_of("web").await?;
         let mut pods: Vec<_> = pods
             .iter()
             .map(|pod| (pod.name_any(), pod.uid(), pod.resource_version()))
