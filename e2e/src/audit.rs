@@ -138,8 +138,8 @@ impl fmt::Display for Account {
     }
 }
 
-/// Accounts of single pods, by namespace and name. A name is never used twice within a run, so an account is
-/// the life of one pod.
+/// Accounts of single pods, by namespace and name. While the same controller leads, no name is used twice, so an
+/// account is the life of one pod; a new leader may use a name again whose pod is gone.
 pub fn by_pod(writes: &[Write]) -> BTreeMap<(String, String), Account> {
     let mut writes_by_pod: BTreeMap<_, Vec<&Write>> = BTreeMap::new();
     for write in writes {
