@@ -27,7 +27,10 @@ pub(crate) struct Updating {
 pub(crate) fn update(context: &Context<'_>, diff: &Diff) -> Updating {
     let wanted = wanted(context, diff);
     let held = i32::try_from(wanted.count).unwrap_or(i32::MAX);
-    let mut updating = Updating { actions: Vec::new(), waits: Vec::new() };
+    let mut updating = Updating {
+        actions: Vec::new(),
+        waits: Vec::new(),
+    };
     if wanted.count == 0 {
         return updating;
     }
@@ -48,10 +51,19 @@ pub(crate) fn update(context: &Context<'_>, diff: &Diff) -> Updating {
         update_max_unavailable: diff.update_max_unavailable,
         max_unavailable: context.desired.max_unavailable,
         unavailable: count(context.members.iter().filter(unavailable).count()),
-        unavailable_at_target: count(context.members.iter().filter(unavailable).filter(at_target).count()),
+        unavailable_at_target: count(
+            context
+                .members
+                .iter()
+                .filter(unavailable)
+                .filter(at_target)
+                .count(),
+        ),
     };
-    let taken: BTreeSet<usize> =
-        limit.take(candidates.iter().map(|member| member.fact.available)).into_iter().collect();
+    let taken: BTreeSet<usize> = limit
+        .take(candidates.iter().map(|member| member.fact.available))
+        .into_iter()
+        .collect();
     updating.actions = candidates
         .iter()
         .enumerate()
@@ -72,26 +84,46 @@ struct Wanted<'a> {
     to_new: bool,
 }
 
-/// Pods that are leaving anyway are being updated already: they are no candidates and reduce the count (oddity 13
-/// of `behaviour.md` marked a second pod in their stead).
+/// Pods that are leaving anyway are no candidates, and no others go in their stead (as in oddity 13 of
+/// `behaviour.md`): the pods that stay never fall below their side's share.
+///
+/// R=5, partition 3, 5 old of which one is specified to delete: two are to change, but of the 4 that stay only
+/// 4 - 3 = 1 may go. A pod that is leaving but may not go yet holds nothing else up: R=2, U=0, S=1, of the
+/// old ones one is leaving and serves, the other is broken, 1 new. The broken one goes, so that the other can.
 fn wanted<'a>(context: &Context<'a>, diff: &Diff) -> Wanted<'a> {
     let to_new = diff.update_num > 0;
-    let (leaving, candidates): (Vec<Member<'a>>, Vec<Member<'a>>) = context
+    let share = if to_new {
+        context.desired.partition
+    } else {
+        context.desired.expected_updated()
+    };
+    let candidates: Vec<Member<'a>> = context
         .members
         .iter()
-        .filter(|member| member.fact.is_new != to_new && !member.fact.preparing_delete)
+        .filter(|member| member.fact.is_new != to_new)
+        .filter(|member| !member.fact.preparing_delete && !member.fact.specified_delete)
         .copied()
-        .partition(|member| member.fact.specified_delete);
+        .collect();
     let number = usize::try_from(diff.update_num.unsigned_abs()).unwrap_or(usize::MAX);
-    let count = number.saturating_sub(leaving.len()).min(candidates.len());
-    Wanted { count, candidates, to_new }
+    let above_share = candidates
+        .len()
+        .saturating_sub(usize::try_from(share).unwrap_or(0));
+    Wanted {
+        count: number.min(above_share),
+        candidates,
+        to_new,
+    }
 }
 
 /// Unavailable pods first, whatever the order says otherwise: replacing them costs nothing.
 fn ordered<'a>(candidates: &[Member<'a>]) -> Vec<Member<'a>> {
     let mut pods: Vec<&Pod> = candidates.iter().map(|member| member.pod).collect();
     sort_for_update(&mut pods);
-    let place: BTreeMap<&str, usize> = pods.iter().enumerate().map(|(index, pod)| (pod.uid(), index)).collect();
+    let place: BTreeMap<&str, usize> = pods
+        .iter()
+        .enumerate()
+        .map(|(index, pod)| (pod.uid(), index))
+        .collect();
     let mut ordered = candidates.to_vec();
     ordered.sort_by_key(|member| (member.fact.available, place.get(member.pod.uid()).copied()));
     ordered
@@ -100,11 +132,20 @@ fn ordered<'a>(candidates: &[Member<'a>]) -> Vec<Member<'a>> {
 /// Pods that must be put in service: their readiness gate is ours to open, also while paused and for `OnDelete`.
 /// A new pod waits in `PreparingNormal` until it has a node; one write then does all.
 pub(crate) fn put_in_service(context: &Context<'_>) -> Updating {
-    let mut updating = Updating { actions: Vec::new(), waits: Vec::new() };
-    for member in context.members.iter().filter(|member| !member.fact.specified_delete) {
+    let mut updating = Updating {
+        actions: Vec::new(),
+        waits: Vec::new(),
+    };
+    for member in context
+        .members
+        .iter()
+        .filter(|member| !member.fact.specified_delete)
+    {
         match in_service(member.pod, context.now) {
             Entry::InService => {}
-            Entry::Waiting => updating.waits.push(Wait::Unscheduled { pod: member.pod.name().to_owned() }),
+            Entry::Waiting => updating.waits.push(Wait::Unscheduled {
+                pod: member.pod.name().to_owned(),
+            }),
             Entry::Due(write) => updating.actions.push(Action::PutInService(write)),
         }
     }
@@ -135,7 +176,10 @@ fn in_service(pod: &Pod, now: Timestamp) -> Entry {
     if pod.label(labels::POD_TEMPLATE_HASH).is_none()
         && let Some(revision) = pod.label(labels::REVISION)
     {
-        set_labels.insert(labels::POD_TEMPLATE_HASH.to_owned(), short_revision(revision).to_owned());
+        set_labels.insert(
+            labels::POD_TEMPLATE_HASH.to_owned(),
+            short_revision(revision).to_owned(),
+        );
     }
     let gate = pod.has_in_place_gate() && !pod.condition_is_true(pod_conditions::IN_PLACE_UPDATE_READY);
     if !gate && set_labels.is_empty() {
