@@ -27,16 +27,30 @@ pub(crate) struct Scaling {
 /// Creation never takes availability and deletion is bounded by the pods that are there now, so both may happen
 /// in one pass, and creation that is throttled holds nothing else back.
 pub(crate) fn scale(context: &Context<'_>, diff: &Diff) -> Scaling {
-    let mut scaling = Scaling { actions: create(context, diff), waits: Vec::new() };
+    let mut scaling = Scaling {
+        actions: create(context, diff),
+        waits: Vec::new(),
+    };
     if diff.up > diff.up_limit {
-        scaling.waits.push(Wait::ScaleUpLimited { missing: diff.up, limit: diff.up_limit });
+        scaling.waits.push(Wait::ScaleUpLimited {
+            missing: diff.up,
+            limit: diff.up_limit,
+        });
     }
-    let mut budget = Budget { available_pods: diff.ready_limit, held_back: 0 };
+    let mut budget = Budget::of(context, diff);
     // No hook is built yet, so nothing holds a pod in PreparingDelete: it goes, whatever the budget.
-    let preparing = context.members.iter().filter(|member| member.fact.preparing_delete);
-    scaling.actions.extend(preparing.map(|member| delete(member.pod, false, DeleteReason::Specified)));
+    let preparing = context
+        .members
+        .iter()
+        .filter(|member| member.fact.preparing_delete);
+    scaling
+        .actions
+        .extend(preparing.map(|member| delete(member.pod, false, DeleteReason::Specified)));
 
-    let specified = context.members.iter().filter(|m| m.fact.specified_delete && !m.fact.preparing_delete);
+    let specified = context
+        .members
+        .iter()
+        .filter(|m| m.fact.specified_delete && !m.fact.preparing_delete);
     scaling.actions.extend(
         specified
             .filter(|member| budget.allows(member.fact.available))
@@ -50,7 +64,9 @@ pub(crate) fn scale(context: &Context<'_>, diff: &Diff) -> Scaling {
             .map(|member| delete(member.pod, !member.fact.available, DeleteReason::ScaleIn)),
     );
     if budget.held_back > 0 {
-        scaling.waits.push(Wait::DeletionBudget { pods: budget.held_back });
+        scaling.waits.push(Wait::DeletionBudget {
+            pods: budget.held_back,
+        });
     }
     scaling
 }
@@ -63,6 +79,22 @@ struct Budget {
 }
 
 impl Budget {
+    /// `diff` does not count pods to be deleted as unavailable, as they are on their way out; but those among them
+    /// that do not serve cannot stand in for the pods that do. R=5, U=2, 3 old available, 5 new of which none is
+    /// available and one is to be deleted: not 2 + (8 - 5) - 4 = 1 old pod may go but 0, because 3 must serve.
+    fn of(context: &Context<'_>, diff: &Diff) -> Self {
+        let serves_not = |member: &&Member<'_>| {
+            let fact = member.fact;
+            fact.specified_delete && !fact.preparing_delete && !fact.available
+        };
+        let serving_not = context.members.iter().filter(serves_not).count();
+        let taken = i32::try_from(serving_not).unwrap_or(i32::MAX);
+        Self {
+            available_pods: diff.ready_limit.saturating_sub(taken),
+            held_back: 0,
+        }
+    }
+
     fn allows(&mut self, available: bool) -> bool {
         if !available {
             return true;
@@ -88,7 +120,11 @@ fn create(context: &Context<'_>, diff: &Diff) -> Vec<Action> {
     let mut taken: BTreeSet<&str> = snapshot.pods.iter().filter_map(|pod| pod.instance_id()).collect();
     taken.extend(snapshot.reserved_ids.iter().map(String::as_str));
     let revisions = (0..count).map(|index| {
-        if index < diff.up_old { &context.revisions.current } else { &context.revisions.update }
+        if index < diff.up_old {
+            &context.revisions.current
+        } else {
+            &context.revisions.update
+        }
     });
     instance_ids(uid, &taken)
         .zip(revisions)
@@ -117,12 +153,18 @@ fn first_to_go(group: Vec<Member<'_>>, count: usize) -> Vec<Member<'_>> {
     if count >= group.len() {
         return group;
     }
-    let available: BTreeSet<&str> =
-        group.iter().filter(|member| member.fact.available).map(|member| member.pod.uid()).collect();
+    let available: BTreeSet<&str> = group
+        .iter()
+        .filter(|member| member.fact.available)
+        .map(|member| member.pod.uid())
+        .collect();
     let mut pods: Vec<&Pod> = group.iter().map(|member| member.pod).collect();
     sort_for_scale_in(&mut pods, |pod| available.contains(pod.uid()));
     let chosen: BTreeSet<&str> = pods.into_iter().take(count).map(Pod::uid).collect();
-    group.into_iter().filter(|member| chosen.contains(member.pod.uid())).collect()
+    group
+        .into_iter()
+        .filter(|member| chosen.contains(member.pod.uid()))
+        .collect()
 }
 
 /// A delete; `because_of_state` binds it to the state the choice was made on.
