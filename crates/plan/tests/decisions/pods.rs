@@ -1,0 +1,361 @@
+//! Decisions about pods: which are created, deleted and put in service now, and what the others wait for.
+
+use crate::scene::{Scene, deeds, now, waits};
+use cloneset_plan::{Action, Features};
+use cloneset_status::Wait;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+/// A case: what is written and what exists, what is done, what is waited for.
+struct Case {
+    name: &'static str,
+    spec: Value,
+    pods: &'static [&'static str],
+    deeds: &'static [&'static str],
+    waits: &'static [&'static str],
+}
+
+fn check(cases: &[Case]) {
+    for case in cases {
+        let scene = case
+            .pods
+            .iter()
+            .fold(Scene::of(&case.spec), |scene, words| scene.pod(words));
+        let plan = scene.plan();
+        assert_eq!(deeds(&plan), case.deeds, "{}: deeds", case.name);
+        assert_eq!(waits(&plan), case.waits, "{}: waits", case.name);
+    }
+}
+
+#[test]
+fn everything_not_done_has_its_reason() {
+    check(&[
+        Case {
+            name: "nothing to do",
+            spec: json!({"replicas": 2}),
+            pods: &["new", "new"],
+            deeds: &[],
+            waits: &[],
+        },
+        Case {
+            name: "the partition is reached",
+            spec: json!({"replicas": 3, "updateStrategy": {"partition": 2}}),
+            pods: &["old", "old", "new"],
+            deeds: &[],
+            waits: &[],
+        },
+        Case {
+            name: "paused",
+            spec: json!({"replicas": 3, "updateStrategy": {"partition": 1, "paused": true}}),
+            pods: &["old", "old", "old"],
+            deeds: &[],
+            waits: &["2 pods to update wait because updateStrategy.paused is set"],
+        },
+        Case {
+            name: "OnDelete",
+            spec: json!({"replicas": 2, "updateStrategy": {"type": "OnDelete"}}),
+            pods: &["old", "old"],
+            deeds: &[],
+            waits: &["2 pods to update wait to be deleted (type OnDelete)"],
+        },
+        Case {
+            name: "one at a time",
+            spec: json!({"replicas": 3, "updateStrategy": {"maxUnavailable": 1}}),
+            pods: &["old", "old", "old"],
+            deeds: &["delete web-0 (uid-0) for update"],
+            waits: &["2 pods to update wait until others are available (maxUnavailable)"],
+        },
+        Case {
+            name: "the budget is used up",
+            spec: json!({"replicas": 3, "updateStrategy": {"maxUnavailable": 1}}),
+            pods: &["old", "old", "new broken"],
+            deeds: &[],
+            waits: &["2 pods to update wait until others are available (maxUnavailable)"],
+        },
+        Case {
+            name: "scaling comes first",
+            spec: json!({"replicas": 3, "updateStrategy": {"maxUnavailable": 1}}),
+            pods: &["old", "old"],
+            deeds: &["create web-new"],
+            waits: &["pods are being created or deleted first"],
+        },
+        Case {
+            name: "creation is throttled, the update is not",
+            spec: json!({
+                "replicas": 4, "scaleStrategy": {"maxUnavailable": 1}, "updateStrategy": {"maxUnavailable": 3}
+            }),
+            pods: &["old", "old", "new broken"],
+            deeds: &["delete web-0 (uid-0) for update"],
+            waits: &[
+                "1 pods are missing, scaleStrategy.maxUnavailable lets 0 be created now",
+                "1 pods to update wait until others are available (maxUnavailable)",
+            ],
+        },
+        Case {
+            name: "a marked pod that serves waits, one that does not goes",
+            spec: json!({"replicas": 3, "updateStrategy": {"maxUnavailable": 0, "maxSurge": 1}}),
+            pods: &["new", "new", "new starting", "new marked", "new broken marked"],
+            deeds: &["serve web-2", "delete web-4 (uid-4) as asked if still rv-4"],
+            waits: &["1 available pods to delete wait until others are available (maxUnavailable)"],
+        },
+    ]);
+}
+
+#[test]
+fn a_delete_is_bound_to_the_state_only_where_the_state_was_the_reason() {
+    check(&[
+        Case {
+            name: "surplus: the broken pod first, and only while it is broken",
+            spec: json!({"replicas": 1, "updateStrategy": {"maxUnavailable": 1}}),
+            pods: &["new", "new broken"],
+            deeds: &["delete web-1 (uid-1) as surplus if still rv-1"],
+            waits: &[],
+        },
+        Case {
+            name: "surplus that serves goes as it is",
+            spec: json!({"replicas": 1}),
+            pods: &["new", "new"],
+            deeds: &["delete web-0 (uid-0) as surplus"],
+            waits: &[],
+        },
+        Case {
+            name: "an update takes the broken pod first, and only while it is broken",
+            spec: json!({"replicas": 3, "updateStrategy": {"maxUnavailable": 1}}),
+            pods: &["old", "old broken", "old"],
+            deeds: &["delete web-1 (uid-1) for update if still rv-1"],
+            waits: &["2 pods to update wait until others are available (maxUnavailable)"],
+        },
+    ]);
+}
+
+#[test]
+fn pods_that_are_leaving_are_not_counted_twice() {
+    check(&[
+        Case {
+            name: "scenario 96 with deviation 10: a planned deletion does not forbid scale-in, nor add to it",
+            spec: json!({"replicas": 2, "updateStrategy": {"maxUnavailable": 2}}),
+            pods: &["new leaving", "new", "new", "new"],
+            deeds: &["delete web-0 (uid-0) as asked", "delete web-1 (uid-1) as surplus"],
+            waits: &[],
+        },
+        Case {
+            name: "a marked pod already is one of the surplus",
+            spec: json!({"replicas": 2, "updateStrategy": {"maxUnavailable": 1}}),
+            pods: &["new marked", "new", "new"],
+            deeds: &["delete web-0 (uid-0) as asked"],
+            waits: &[],
+        },
+        Case {
+            name: "a marked old pod already is one of the updates",
+            spec: json!({"replicas": 3, "updateStrategy": {"partition": 2, "maxUnavailable": 0, "maxSurge": 1}}),
+            pods: &["old", "old", "old marked", "new starting"],
+            deeds: &["serve web-3"],
+            waits: &["1 available pods to delete wait until others are available (maxUnavailable)"],
+        },
+        Case {
+            name: "a marked pod that may not go yet does not keep a broken old pod from being replaced",
+            spec: json!({"replicas": 2, "updateStrategy": {"maxUnavailable": 0, "maxSurge": 1}}),
+            pods: &["old marked", "old broken", "new"],
+            deeds: &["delete web-1 (uid-1) for update if still rv-1"],
+            waits: &["1 available pods to delete wait until others are available (maxUnavailable)"],
+        },
+        Case {
+            name: "a marked pod that does not serve is no stand-in for one that does",
+            spec: json!({"replicas": 5, "updateStrategy": {"maxUnavailable": 2, "maxSurge": 4}}),
+            pods: &[
+                "old",
+                "old",
+                "old",
+                "new broken",
+                "new broken",
+                "new broken",
+                "new broken",
+                "new broken marked",
+            ],
+            deeds: &["delete web-7 (uid-7) as asked if still rv-7"],
+            waits: &["1 available pods to delete wait until others are available (maxUnavailable)"],
+        },
+    ]);
+}
+
+#[test]
+fn new_pods_get_the_revision_the_partition_asks_for() {
+    let created = |partition: Value, pods: &[&str]| {
+        let spec = json!({"replicas": 5, "updateStrategy": {"partition": partition}});
+        deeds(
+            &pods
+                .iter()
+                .fold(Scene::of(&spec), |scene, words| scene.pod(words))
+                .plan(),
+        )
+    };
+    let (old, new) = ("create web-old", "create web-new");
+    assert_eq!(created(json!(0), &[]), [new; 5]);
+    assert_eq!(created(json!(3), &[]), [old, old, old, new, new]);
+    assert_eq!(created(json!("50%"), &[]), [old, old, old, new, new]);
+    assert_eq!(created(json!("100%"), &[]), [old; 5]);
+    // Pods deleted by hand in the midst of a release are replaced on the side they are missing from.
+    assert_eq!(created(json!(3), &["old", "old", "new"]), [old, new]);
+    assert_eq!(created(json!(3), &["old", "old", "old"]), [new, new]);
+    assert_eq!(created(json!(3), &["old", "new", "new", "new"]), [old]);
+}
+
+#[test]
+fn a_pod_is_put_in_service_once_it_has_a_node() {
+    let scene = Scene::of(&json!({"replicas": 2}))
+        .pod("new unscheduled")
+        .pod("new starting");
+    let plan = scene.plan();
+    assert_eq!(waits(&plan), ["pod web-0 has no node yet"]);
+    let [Action::PutInService(write)] = plan.actions.as_slice() else {
+        panic!("{:?}", plan.actions)
+    };
+    assert_eq!(
+        (write.name.as_str(), write.uid.as_str(), write.gate),
+        ("web-1", "uid-1", true)
+    );
+    assert_eq!(write.labels["lifecycle.apps.kruise.io/state"], "Normal");
+    assert_eq!(
+        write.annotations["lifecycle.apps.kruise.io/timestamp"],
+        "2026-01-01T12:00:00Z"
+    );
+}
+
+#[test]
+fn pods_are_put_in_service_while_paused_and_for_on_delete() {
+    for strategy in [json!({"paused": true}), json!({"type": "OnDelete"})] {
+        let plan = Scene::of(&json!({"replicas": 1, "updateStrategy": strategy}))
+            .pod("new starting")
+            .plan();
+        assert_eq!(deeds(&plan), ["serve web-0"]);
+    }
+}
+
+#[test]
+fn scenario_47_a_pod_of_an_old_release_gets_its_short_hash() {
+    let unlabelled = json!({"metadata": {"labels": {"pod-template-hash": null}}});
+    let plan = Scene::of(&json!({"replicas": 1}))
+        .pod_with("new", &unlabelled)
+        .plan();
+    let [Action::PutInService(write)] = plan.actions.as_slice() else {
+        panic!("{:?}", plan.actions)
+    };
+    assert_eq!(write.labels["pod-template-hash"], "new");
+    assert!(
+        !write.gate && write.annotations.is_empty(),
+        "nothing but the label: {write:?}"
+    );
+}
+
+#[test]
+fn a_gate_turned_false_is_opened_again_but_a_state_of_other_hands_is_left_alone() {
+    let closed = json!({"status": {"conditions": [{"type": "InPlaceUpdateReady", "status": "False"}]}});
+    let states = ["Normal", "Updating", "PreparingUpdate", "SomethingElse"];
+    let opened = |state: &str| {
+        let mut change = closed.clone();
+        change["metadata"] = json!({"labels": {"lifecycle.apps.kruise.io/state": state}});
+        !deeds(&Scene::of(&json!({"replicas": 1})).pod_with("new", &change).plan()).is_empty()
+    };
+    assert_eq!(states.map(opened), [true, false, false, false]);
+    let ungated = json!({"spec": {"readinessGates": null}, "status": closed["status"]});
+    assert_eq!(
+        deeds(
+            &Scene::of(&json!({"replicas": 1}))
+                .pod_with("new", &ungated)
+                .plan()
+        ),
+        [""; 0]
+    );
+}
+
+#[test]
+fn finished_and_terminating_pods_are_replaced_and_their_ids_not_reused() {
+    let scene = Scene::bare(&json!({"replicas": 2}));
+    let ids = |scene: &Scene| -> Vec<String> {
+        let created = |action: &Action| match action {
+            Action::CreatePod(new) => Some(new.id.clone()),
+            _ => None,
+        };
+        scene.plan().actions.iter().filter_map(created).collect()
+    };
+    let [first, second]: [String; 2] = ids(&scene).try_into().unwrap();
+    let holding = |id: &str, words: &str| {
+        scene.clone().pod_with(
+            words,
+            &json!({"metadata": {"labels": {"apps.kruise.io/cloneset-instance-id": id}}}),
+        )
+    };
+    for words in ["new failed", "new terminating"] {
+        let others = ids(&holding(&first, words));
+        assert_eq!(others.len(), 2, "{words}");
+        assert_eq!(others[0], second, "{words}");
+    }
+    // Kruise answers AlreadyExists for ever (deviation 11); here a name found taken is passed over.
+    assert_eq!(ids(&scene.clone().reserve(&first))[0], second);
+    assert_eq!(
+        ids(&scene),
+        [first, second],
+        "the same snapshot gives the same names"
+    );
+}
+
+#[test]
+fn ready_pods_become_available_by_time_alone_and_the_plan_says_when() {
+    let spec = json!({"replicas": 2, "minReadySeconds": 30, "updateStrategy": {"maxUnavailable": 1}});
+    let plan = Scene::of(&spec).pod("old").pod("new fresh").plan();
+    let until: Timestamp = "2026-01-01T12:00:20Z".parse().unwrap();
+    assert_eq!(plan.recheck_at, Some(until));
+    assert!(plan.waits.contains(&Wait::MinReadySeconds { pods: 1, until }));
+    assert!(plan.waits.contains(&Wait::UpdateBudget { pods: 1 }));
+    assert_eq!(until.duration_since(now()), SignedDuration::from_secs(20));
+    assert_eq!(
+        Scene::of(&json!({"replicas": 1}))
+            .pod("new fresh")
+            .plan()
+            .recheck_at,
+        None
+    );
+}
+
+#[test]
+fn the_short_hash_is_written_and_read() {
+    let scene = Scene::of(&json!({"replicas": 2, "updateStrategy": {"partition": 0}}))
+        .features(Features {
+            short_hash: true,
+            partition_rollback: false,
+        })
+        .pod_with(
+            "new",
+            &json!({"metadata": {"labels": {"controller-revision-hash": "new"}}}),
+        );
+    let plan = scene.plan();
+    assert_eq!(plan.outlook.counts.updated, 1, "a short label is recognised");
+    let [Action::CreatePod(new)] = plan.actions.as_slice() else {
+        panic!("{:?}", plan.actions)
+    };
+    assert_eq!(new.revision_label, "new");
+}
+
+#[test]
+fn with_the_rollback_gate_a_raised_partition_moves_pods_back() {
+    let spec = json!({"replicas": 3, "updateStrategy": {"partition": 2, "maxUnavailable": 1}});
+    let scene = Scene::of(&spec).pod("old").pods(2, "new");
+    assert_eq!(
+        deeds(&scene.plan()),
+        [""; 0],
+        "without the gate a pod keeps what it has"
+    );
+    let gate = Features {
+        partition_rollback: true,
+        short_hash: false,
+    };
+    assert_eq!(
+        deeds(&scene.clone().features(gate).plan()),
+        ["delete web-1 (uid-1) for update"]
+    );
+    assert_eq!(
+        deeds(&scene.current("web-new").features(gate).plan()),
+        [""; 0],
+        "there is nothing to go back to"
+    );
+}

@@ -1,0 +1,144 @@
+//! Specs that must not be acted on, or only with care.
+
+use crate::scene::{Scene, deeds, waits};
+use cloneset_plan::Desired;
+use cloneset_status::Wait;
+use serde_json::{Value, json};
+
+/// Each would delete or create pods if it were acted on.
+fn restless(spec: &Value) -> Scene {
+    Scene::of(spec)
+        .pods(3, "old")
+        .pod("new marked broken")
+        .pod("new starting")
+}
+
+#[test]
+fn a_blocked_spec_changes_nothing_and_says_why() {
+    for (field, change) in [
+        (
+            "spec.updateStrategy.type",
+            json!({"updateStrategy": {"type": "InPlaceOnly"}}),
+        ),
+        (
+            "spec.updateStrategy.type",
+            json!({"updateStrategy": {"type": "InPlaceIfPossible"}}),
+        ),
+        (
+            "spec.volumeClaimTemplates",
+            json!({"volumeClaimTemplates": [{"metadata": {"name": "data"}}]}),
+        ),
+        (
+            "spec.scaleStrategy.podsToDelete",
+            json!({"scaleStrategy": {"podsToDelete": ["web-0"]}}),
+        ),
+        (
+            "spec.updateStrategy.scatterStrategy",
+            json!({"updateStrategy": {"scatterStrategy": [{"key": "a", "value": "b"}]}}),
+        ),
+        (
+            "spec.updateStrategy.priorityStrategy.orderPriority",
+            json!({"updateStrategy": {"priorityStrategy": {"orderPriority": [{"orderedKey": "a"}]}}}),
+        ),
+        (
+            "spec.updateStrategy.priorityStrategy.weightPriority",
+            json!({"updateStrategy": {"priorityStrategy": {"weightPriority": [{"weight": 1, "matchSelector": {}}]}}}),
+        ),
+        (
+            "spec.lifecycle.preDelete",
+            json!({"lifecycle": {"preDelete": {"labelsHandler": {"a": "b"}}}}),
+        ),
+        (
+            "spec.lifecycle.inPlaceUpdate",
+            json!({"lifecycle": {"inPlaceUpdate": {"finalizersHandler": ["a/b"]}}}),
+        ),
+        (
+            "spec.progressDeadlineSeconds",
+            json!({"progressDeadlineSeconds": 600}),
+        ),
+        ("spec.selector", json!({"selector": {"matchLabels": null}})),
+        (
+            "spec.template.metadata.labels",
+            json!({"selector": {"matchLabels": {"app": "other"}}}),
+        ),
+    ] {
+        let scene = restless(&change);
+        let snapshot = scene.snapshot();
+        let fields: Vec<&str> = Desired::parse(&snapshot.cloneset, 4)
+            .problems
+            .iter()
+            .map(|problem| problem.field)
+            .collect();
+        assert_eq!(fields, [field]);
+        let plan = scene.plan();
+        assert_eq!(
+            (deeds(&plan), plan.waits),
+            (vec![], vec![Wait::Stalled]),
+            "{field}"
+        );
+        assert_eq!(
+            plan.outlook.counts.replicas, 5,
+            "{field}: the pods are counted all the same"
+        );
+    }
+}
+
+#[test]
+fn a_blocked_spec_names_no_revision_that_does_not_exist() {
+    let plan = Scene::bare(&json!({"progressDeadlineSeconds": 600})).plan();
+    assert_eq!(
+        (plan.outlook.update_revision, plan.outlook.current_revision),
+        (None, None)
+    );
+}
+
+#[test]
+fn empty_fields_as_go_clients_write_them_ask_for_nothing() {
+    let spec = json!({
+        "replicas": 1, "scaleStrategy": {"podsToDelete": []}, "lifecycle": {"preDelete": {}},
+        "updateStrategy": {"scatterStrategy": [], "priorityStrategy": {}, "inPlaceUpdateStrategy": {}},
+        "progressDeadlineSeconds": 2_147_483_647
+    });
+    assert_eq!(
+        deeds(&Scene::of(&spec).pod("old").plan()),
+        ["delete web-0 (uid-0) for update"]
+    );
+}
+
+#[test]
+fn a_bad_value_counts_as_the_most_cautious_one() {
+    for (strategy, reason) in [
+        // Deviation 2: Kruise would take 0 and update every pod.
+        (json!({"partition": "most"}), None),
+        (json!({"partition": -1}), None),
+        (
+            json!({"maxUnavailable": "5"}),
+            Some("3 pods to update wait until others are available (maxUnavailable)"),
+        ),
+        (
+            json!({"maxUnavailable": 0, "maxSurge": "abc"}),
+            Some("3 pods to update wait until others are available (maxUnavailable)"),
+        ),
+        (
+            json!({"type": "Gently"}),
+            Some("3 pods to update wait to be deleted (type OnDelete)"),
+        ),
+    ] {
+        let plan = Scene::of(&json!({"replicas": 3, "updateStrategy": strategy}))
+            .pods(3, "old")
+            .plan();
+        assert_eq!(deeds(&plan), [""; 0], "{strategy}");
+        assert_eq!(waits(&plan), reason.into_iter().collect::<Vec<_>>(), "{strategy}");
+    }
+    let plan = Scene::of(&json!({"replicas": -1})).pods(3, "new").plan();
+    assert_eq!(deeds(&plan), [""; 0], "negative replicas: as many as exist");
+}
+
+#[test]
+fn a_cloneset_that_is_being_deleted_is_left_to_the_garbage_collector() {
+    let scene = restless(&json!({"replicas": 9})).cloneset(&json!({
+        "metadata": {"deletionTimestamp": "2026-01-01T11:59:00Z"}
+    }));
+    let plan = scene.plan();
+    assert_eq!((deeds(&plan), plan.waits), (vec![], vec![Wait::Deleting]));
+}
