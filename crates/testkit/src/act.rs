@@ -1,0 +1,163 @@
+//! Carrying out a plan: the controller's third step, on plain data, with the oracle looking at each write.
+
+use crate::census::image_of;
+use crate::failure::Failure;
+use crate::kubelet::{GRACE_SECONDS, later, set_condition, sync};
+use crate::oracle::Oracle;
+use crate::store::Refusal;
+use crate::words::{Deed, version_of};
+use crate::world::World;
+use cloneset_api::names::pod_conditions::IN_PLACE_UPDATE_READY;
+use cloneset_plan::{Action, InService, NewPod, Plan, PodDeletion, RevisionWrite};
+
+/// What acting did.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Acted {
+    pub(crate) deeds: Vec<Deed>,
+    /// A write lost a race or met another object: the next pass sees why.
+    pub(crate) raced: bool,
+    /// Why no pod could be created, if none could.
+    pub(crate) refused: Option<String>,
+    /// The name of a new revision is taken.
+    pub(crate) name_collision: bool,
+}
+
+/// One write: done, refused, or against a promise.
+type Written = Result<Result<Deed, Refusal>, Failure>;
+
+impl World {
+    /// Does what the plan says, the revision first.
+    pub(crate) fn act(&mut self, plan: &Plan) -> Result<Acted, Failure> {
+        let mut acted = Acted::default();
+        if let Some(write) = &plan.revision {
+            match self.write_revision(write) {
+                Ok(deed) => acted.deeds.push(deed),
+                Err(Refusal::AlreadyExists) => acted.name_collision = true,
+                Err(Refusal::Raced | Refusal::Quota) => acted.raced = true,
+            }
+            if acted.name_collision || acted.raced {
+                return Ok(acted);
+            }
+        }
+        for action in &plan.actions {
+            let is_create = matches!(action, Action::CreatePod(_));
+            if is_create && acted.refused.is_some() {
+                continue;
+            }
+            match self.carry_out(action)? {
+                Ok(deed) => acted.deeds.push(deed),
+                Err(Refusal::Quota) => acted.refused = Some("exceeded quota".to_owned()),
+                Err(Refusal::AlreadyExists | Refusal::Raced) => acted.raced = true,
+            }
+        }
+        for deed in &acted.deeds {
+            self.tell(format!("we {deed}"));
+        }
+        Ok(acted)
+    }
+
+    fn write_revision(&mut self, write: &RevisionWrite) -> Result<Deed, Refusal> {
+        match write {
+            RevisionWrite::Create(new) => {
+                self.store.create_revision(new, self.now)?;
+                let template = new.data.pointer("/spec/template");
+                Ok(Deed::Record(version_of(template.map_or("", image_of))))
+            }
+            RevisionWrite::Renumber { name, uid, to } => {
+                self.store
+                    .change_revision(name, uid, |revision| revision.revision = *to)?;
+                Ok(Deed::Renumber(self.version_of_revision(name)))
+            }
+        }
+    }
+
+    fn carry_out(&mut self, action: &Action) -> Written {
+        match action {
+            Action::CreatePod(new) => self.create(new),
+            Action::DeletePod(deletion) => self.delete(deletion),
+            Action::PutInService(write) => self.put_in_service(write),
+            Action::DeleteRevision { name, uid } => {
+                let version = self.version_of_revision(name);
+                Ok(self
+                    .store
+                    .delete_revision(name, uid)
+                    .map(|()| Deed::Forget(version)))
+            }
+        }
+    }
+
+    fn create(&mut self, new: &NewPod) -> Written {
+        let manifest = new.manifest(&self.store.cloneset, self.now);
+        let uid = match self.store.create_pod(&manifest, self.now) {
+            Ok(uid) => uid,
+            Err(refusal) => {
+                if refusal == Refusal::AlreadyExists {
+                    self.reserved_ids.insert(new.id.clone());
+                }
+                return Ok(Err(refusal));
+            }
+        };
+        let image = image_of(&manifest).to_owned();
+        self.judge(|oracle| oracle.created(new, &manifest))?;
+        self.kubelet.adopt(&uid, &image, self.now);
+        Ok(Ok(Deed::Create(version_of(&image))))
+    }
+
+    fn delete(&mut self, deletion: &PodDeletion) -> Written {
+        let PodDeletion {
+            name,
+            uid,
+            resource_version,
+            why,
+        } = deletion;
+        let Some(pod) = self.store.pod(name).cloned() else {
+            return Ok(Err(Refusal::Raced));
+        };
+        let deed = Deed::Delete(version_of(self.store.image(&pod)), *why);
+        let gone_at = later(self.now, GRACE_SECONDS);
+        if let Err(refusal) = self
+            .store
+            .delete_pod(name, uid, resource_version.as_deref(), gone_at)
+        {
+            return Ok(Err(refusal));
+        }
+        self.kubelet.end(uid, gone_at);
+        self.judge(|oracle| oracle.deleted(&pod, deletion))?;
+        Ok(Ok(deed))
+    }
+
+    fn put_in_service(&mut self, write: &InService) -> Written {
+        let Some(pod) = self.store.pod_by_uid(&write.uid).cloned() else {
+            return Ok(Err(Refusal::Raced));
+        };
+        self.judge(|oracle| oracle.put_in_service(&pod, write))?;
+        self.store.change_pod(&write.uid, |pod| {
+            if write.gate {
+                set_condition(pod, IN_PLACE_UPDATE_READY, true, write.at);
+            }
+            pod.metadata
+                .labels
+                .get_or_insert_default()
+                .extend(write.labels.clone());
+            pod.metadata
+                .annotations
+                .get_or_insert_default()
+                .extend(write.annotations.clone());
+        });
+        sync(&mut self.store, &write.uid, self.now);
+        Ok(Ok(Deed::Serve(version_of(self.store.image(&pod)))))
+    }
+
+    fn version_of_revision(&self, name: &str) -> String {
+        let template = self.store.revision(name).and_then(|revision| revision.template());
+        version_of(template.map_or("", image_of))
+    }
+
+    /// Fails with the story when a promise is broken.
+    pub(crate) fn judge(
+        &self,
+        verdict: impl FnOnce(Oracle<'_>) -> Result<(), String>,
+    ) -> Result<(), Failure> {
+        verdict(Oracle::new(&self.store, self.decided_at)).map_err(|rule| self.failure(rule))
+    }
+}

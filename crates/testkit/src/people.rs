@@ -1,0 +1,156 @@
+//! What people and nodes do to a world while the controller works: edits, marks, deletions, crashes.
+//!
+//! Each is one step at the present moment; nothing here runs the controller.
+
+use crate::census::is_live;
+use crate::kubelet::{Fate, GRACE_SECONDS, later, set_condition, sync};
+use crate::words::{image_of_version, reject};
+use crate::world::World;
+use cloneset_api::names::labels;
+use cloneset_status::Pod;
+use serde_json::{Value, json};
+
+impl World {
+    /// Merges a change into the spec, as `kubectl patch --type merge` does.
+    pub fn edit(&mut self, change: &Value) {
+        self.tell(format!("edit {change}"));
+        let mut spec = serde_json::to_value(&self.store.cloneset.spec).unwrap_or_default();
+        merge(&mut spec, change);
+        match serde_json::from_value(spec) {
+            Ok(spec) => self.store.change_cloneset(|cloneset| cloneset.spec = spec),
+            Err(error) => reject(&format!("{change} makes no spec: {error}")),
+        }
+    }
+
+    /// Sets `spec.updateStrategy.partition`.
+    pub fn partition(&mut self, partition: impl Into<Value>) {
+        self.edit(&json!({"updateStrategy": {"partition": partition.into()}}));
+    }
+
+    /// Sets `spec.replicas`.
+    pub fn scale(&mut self, replicas: i32) {
+        self.edit(&json!({ "replicas": replicas }));
+    }
+
+    /// Changes the image.
+    pub fn image(&mut self, version: &str) {
+        let template = &self.store.cloneset.spec.template.0;
+        let mut containers = template.pointer("/spec/containers").cloned().unwrap_or_default();
+        if let Some(image) = containers.pointer_mut("/0/image") {
+            *image = json!(image_of_version(version));
+        }
+        self.edit(&json!({"template": {"spec": {"containers": containers}}}));
+    }
+
+    /// From now on pods of this version never become ready.
+    pub fn breaks(&mut self, version: &str) {
+        self.kubelet.break_image(&image_of_version(version));
+    }
+
+    /// Fates of the pods to come, taken in turn.
+    pub fn fates(&mut self, fates: impl Into<Vec<Fate>>) {
+        self.kubelet.set_fates(fates.into());
+    }
+
+    /// At most this many pods may exist; a create beyond it is refused.
+    pub fn quota(&mut self, pods: Option<usize>) {
+        self.store.quota = pods;
+    }
+
+    /// Somebody else's object has this name.
+    pub fn take_name(&mut self, name: &str) {
+        self.store.add_stranger(name);
+    }
+
+    /// Somebody labels the pod for deletion.
+    pub fn mark(&mut self, pod: &Pod) {
+        self.tell(format!("somebody marks {}", pod.name()));
+        self.store.change_pod(pod.uid(), |pod| {
+            let labels = pod.metadata.labels.get_or_insert_default();
+            labels.insert(labels::SPECIFIED_DELETE.to_owned(), "true".to_owned());
+        });
+    }
+
+    /// Somebody deletes or evicts the pod.
+    pub fn delete_by_hand(&mut self, pod: &Pod) {
+        self.tell(format!("somebody deletes {}", pod.name()));
+        let gone_at = later(self.now, GRACE_SECONDS);
+        if self
+            .store
+            .delete_pod(pod.name(), pod.uid(), None, gone_at)
+            .is_ok()
+        {
+            self.kubelet.end(pod.uid(), gone_at);
+        }
+    }
+
+    /// The pod's node is lost: the object goes at once.
+    pub fn vanish(&mut self, pod: &Pod) {
+        self.tell(format!("{} vanishes", pod.name()));
+        self.store.remove_pod(pod.uid());
+    }
+
+    /// The pod's containers run to an end: it is Failed and stays.
+    pub fn fail(&mut self, pod: &Pod) {
+        self.tell(format!("{} fails", pod.name()));
+        let now = self.now;
+        self.store.change_pod(pod.uid(), |pod| {
+            pod.status.phase = Some("Failed".to_owned());
+            set_condition(pod, cloneset_api::names::pod_conditions::READY, false, now);
+        });
+    }
+
+    /// The pod's containers restart and are back after so many seconds; `None`: never.
+    pub fn crash(&mut self, pod: &Pod, back_after: Option<u32>) {
+        self.tell(format!("{} crashes", pod.name()));
+        self.kubelet
+            .crash(&mut self.store, pod.uid(), back_after, self.now);
+    }
+
+    /// Somebody sets a condition that the pod's readiness gates wait for.
+    pub fn confirm(&mut self, pod: &Pod, condition: &str) {
+        let now = self.now;
+        self.store
+            .change_pod(pod.uid(), |pod| set_condition(pod, condition, true, now));
+        sync(&mut self.store, pod.uid(), now);
+    }
+
+    /// The live pods of a version, by name.
+    pub fn pods_of(&self, version: &str) -> Vec<Pod> {
+        let image = image_of_version(version);
+        let live = self
+            .store
+            .pods()
+            .filter(|pod| is_live(pod) && self.store.image(pod) == image);
+        live.map(|pod| pod.as_ref().clone()).collect()
+    }
+
+    /// All live pods, by name.
+    pub fn live_pods(&self) -> Vec<Pod> {
+        self.store
+            .pods()
+            .filter(|pod| is_live(pod))
+            .map(|pod| pod.as_ref().clone())
+            .collect()
+    }
+}
+
+/// RFC 7386.
+fn merge(into: &mut Value, change: &Value) {
+    let Some(changes) = change.as_object() else {
+        *into = change.clone();
+        return;
+    };
+    if !into.is_object() {
+        *into = json!({});
+    }
+    if let Some(fields) = into.as_object_mut() {
+        for (key, value) in changes {
+            if value.is_null() {
+                fields.remove(key);
+            } else {
+                merge(fields.entry(key).or_insert(Value::Null), value);
+            }
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! Status after a pass: the controller's fourth step, on plain data.
+
+use crate::act::Acted;
+use crate::census::Census;
+use crate::failure::Failure;
+use crate::world::World;
+use cloneset_api::CloneSetStatus;
+use cloneset_plan::{Desired, Plan};
+use cloneset_status::{Observed, Wait, compute};
+
+impl World {
+    /// Writes status if it says something new; true when it did. `seen` is what the plan was made on.
+    pub(crate) fn report(
+        &mut self,
+        desired: &Desired,
+        plan: &Plan,
+        acted: &Acted,
+        seen: Census,
+    ) -> Result<bool, Failure> {
+        let before = self.store.cloneset.status.clone();
+        let stored = before.clone().unwrap_or_default();
+        let after = self.next_status(&stored, desired, plan, acted);
+        self.judge(|oracle| oracle.reported(&stored, &after, seen))?;
+        let changed = before.as_ref() != Some(&after);
+        self.store
+            .change_cloneset(|cloneset| cloneset.status = Some(after));
+        Ok(changed)
+    }
+
+    fn next_status(
+        &self,
+        stored: &CloneSetStatus,
+        desired: &Desired,
+        plan: &Plan,
+        acted: &Acted,
+    ) -> CloneSetStatus {
+        let outlook = &plan.outlook;
+        let named = |name: &Option<String>| name.clone().filter(|_| !acted.name_collision);
+        let (update, current) = (named(&outlook.update_revision), named(&outlook.current_revision));
+        let collisions = outlook
+            .collision_count
+            .saturating_add(i32::from(acted.name_collision));
+        let held = plan
+            .waits
+            .iter()
+            .any(|wait| matches!(wait, Wait::Stalled | Wait::Deleting));
+        let scaling = match &acted.refused {
+            Some(message) => Some(Err(format!("cannot create a pod: {message}"))),
+            None => (!held).then_some(Ok(())),
+        };
+        let observed = Observed {
+            generation: self.store.cloneset.metadata.generation.unwrap_or_default(),
+            counts: outlook.counts,
+            update_revision: update.as_deref(),
+            current_revision: current.as_deref(),
+            expected_updated: desired.expected_updated(),
+            collision_count: (collisions > 0).then_some(collisions),
+            label_selector: desired.selector.as_ref().map(ToString::to_string),
+            problems: &desired.problems,
+            scaling,
+            updating: (!held).then_some(Ok(())),
+        };
+        compute(stored, observed, self.now)
+    }
+}

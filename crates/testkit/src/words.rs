@@ -1,0 +1,163 @@
+//! The words tests are written in: pods as `"3 v1 available, 2 v2 unavailable"`, deeds as
+//! `"create 2 v2, delete 1 v1 for update"`. A version is the tag of the image, the only thing templates differ in.
+//!
+//! Only text in and text out. A word nobody knows ends the test: this is the one place that panics.
+
+use cloneset_plan::DeleteReason;
+use std::fmt;
+
+/// The version an image stands for: its tag.
+pub(crate) fn version_of(image: &str) -> String {
+    image.rsplit_once(':').map_or(image, |(_, tag)| tag).to_owned()
+}
+
+/// The image of a version.
+pub(crate) fn image_of_version(version: &str) -> String {
+    format!("registry.local/web:{version}")
+}
+
+/// One write, in terms of versions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Deed {
+    /// A revision was created.
+    Record(String),
+    /// An old revision became the newest.
+    Renumber(String),
+    /// A revision was deleted.
+    Forget(String),
+    /// A pod was created.
+    Create(String),
+    /// A pod was deleted.
+    Delete(String, DeleteReason),
+    /// A pod was put in service.
+    Serve(String),
+}
+
+impl Deed {
+    fn phrase(&self, count: &str) -> String {
+        match self {
+            Self::Record(version) => format!("record {count}{version}"),
+            Self::Renumber(version) => format!("renumber {count}{version}"),
+            Self::Forget(version) => format!("forget {count}{version}"),
+            Self::Create(version) => format!("create {count}{version}"),
+            Self::Serve(version) => format!("serve {count}{version}"),
+            Self::Delete(version, why) => {
+                let why = match why {
+                    DeleteReason::ScaleIn => "as surplus",
+                    DeleteReason::Specified => "as asked",
+                    DeleteReason::Update => "for update",
+                };
+                format!("delete {count}{version} {why}")
+            }
+        }
+    }
+
+    fn is_of_a_pod(&self) -> bool {
+        matches!(self, Self::Create(_) | Self::Delete(..) | Self::Serve(_))
+    }
+}
+
+impl fmt::Display for Deed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.phrase(""))
+    }
+}
+
+/// Equal deeds counted, in the order of the first of each; `"nothing"` for none.
+pub(crate) fn summary(deeds: &[Deed]) -> String {
+    let mut kinds: Vec<(&Deed, usize)> = Vec::new();
+    for deed in deeds {
+        match kinds.iter_mut().find(|(kind, _)| *kind == deed) {
+            Some((_, count)) => *count += 1,
+            None => kinds.push((deed, 1)),
+        }
+    }
+    let phrase = |(deed, count): (&Deed, usize)| {
+        deed.phrase(&if deed.is_of_a_pod() {
+            format!("{count} ")
+        } else {
+            String::new()
+        })
+    };
+    let phrases: Vec<String> = kinds.into_iter().map(phrase).collect();
+    if phrases.is_empty() {
+        "nothing".to_owned()
+    } else {
+        phrases.join(", ")
+    }
+}
+
+/// A state a pod can be put in by a test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// In service since an hour.
+    Available,
+    /// In service, but Ready only since now.
+    Fresh,
+    /// Runs, not ready, and will not become it.
+    Unavailable,
+    /// Has no node.
+    Pending,
+    /// Somebody asked for it to go.
+    Marked,
+    /// Lifecycle state `PreparingDelete`.
+    Leaving,
+    /// Being deleted.
+    Terminating,
+    /// Has run to an end.
+    Failed,
+}
+
+/// So many pods of a version, in these states.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Group {
+    pub(crate) count: usize,
+    pub(crate) version: String,
+    pub(crate) states: Vec<State>,
+}
+
+/// Reads `"3 v1 available, 1 v2 unavailable marked"`.
+pub(crate) fn groups(text: &str) -> Vec<Group> {
+    text.split(',')
+        .map(str::trim)
+        .filter(|part| !part.is_empty())
+        .map(|part| group(part, text))
+        .collect()
+}
+
+fn group(part: &str, text: &str) -> Group {
+    let mut words = part.split_whitespace();
+    let count = words.next().and_then(|word| word.parse().ok());
+    let (Some(count), Some(version)) = (count, words.next()) else {
+        reject(&format!("{part:?} in {text:?} must read like \"3 v1 available\""));
+    };
+    let states = words.map(|word| state(word, text)).collect();
+    Group {
+        count,
+        version: version.to_owned(),
+        states,
+    }
+}
+
+fn state(word: &str, text: &str) -> State {
+    match word {
+        "available" => State::Available,
+        "fresh" => State::Fresh,
+        "unavailable" => State::Unavailable,
+        "pending" => State::Pending,
+        "marked" => State::Marked,
+        "leaving" => State::Leaving,
+        "terminating" => State::Terminating,
+        "failed" => State::Failed,
+        _ => reject(&format!("{word:?} in {text:?} is no state of a pod")),
+    }
+}
+
+/// Ends a test that is written wrongly.
+#[expect(
+    clippy::panic,
+    reason = "a test that cannot be understood must fail, not pass by accident"
+)]
+pub(crate) fn reject(why: &str) -> ! {
+    panic!("{why}")
+}

@@ -1,0 +1,374 @@
+//! What holds whatever the spec, the edits on the way and the fates of the pods are.
+//!
+//! Every write is held against S1 to S11 by the world itself; here are the generators, and what must be true once
+//! the world has come to rest. `PROPTEST_CASES` raises the number of cases; a failure prints the story of the
+//! smallest one.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a failed test is the point of a panic"
+)]
+
+use cloneset_api::CloneSetStatus;
+use cloneset_plan::Features;
+use cloneset_status::{Pod, Revision, Wait};
+use cloneset_testkit::{Failure, Fate, World};
+use jiff::SignedDuration;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::test_runner::TestCaseError;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// Cases for each property: together about half a minute on two cores.
+fn cases(default: u32) -> ProptestConfig {
+    let asked = std::env::var("PROPTEST_CASES")
+        .ok()
+        .and_then(|text| text.parse().ok());
+    ProptestConfig {
+        cases: asked.unwrap_or(default),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
+}
+
+impl From<Told> for TestCaseError {
+    fn from(told: Told) -> Self {
+        Self::fail(told.0.to_string())
+    }
+}
+
+struct Told(Failure);
+
+fn told(failure: Failure) -> TestCaseError {
+    Told(failure).into()
+}
+
+/// A number of pods or a percentage.
+fn amount(most: i32) -> impl Strategy<Value = Value> {
+    prop_oneof![
+        3 => (0..=most).prop_map(|count| json!(count)),
+        1 => prop::sample::select(vec!["0%", "10%", "20%", "34%", "50%", "75%", "99%", "100%"]).prop_map(|text| json!(text)),
+    ]
+}
+
+fn is_zero(amount: &Value) -> bool {
+    *amount == json!(0) || *amount == json!("0%")
+}
+
+/// A valid update strategy: one of maxSurge and maxUnavailable is above 0.
+fn strategy() -> impl Strategy<Value = Value> {
+    let type_ = prop_oneof![6 => Just("ReCreate"), 1 => Just("OnDelete")];
+    (amount(7), amount(3), amount(3), prop::bool::weighted(0.15), type_).prop_map(
+        |(partition, surge, unavailable, paused, type_)| {
+            let stuck = is_zero(&surge) && is_zero(&unavailable);
+            let unavailable = if stuck { json!(1) } else { unavailable };
+            json!({
+                "type": type_, "partition": partition, "maxSurge": surge, "maxUnavailable": unavailable,
+                "paused": paused
+            })
+        },
+    )
+}
+
+fn version() -> impl Strategy<Value = String> {
+    (1..=4).prop_map(|number| format!("v{number}"))
+}
+
+/// A change of the spec; `null` leaves nothing of the old value.
+fn edit() -> impl Strategy<Value = Value> {
+    let scale_limit = prop_oneof![3 => Just(Value::Null), 1 => (1..4).prop_map(|count| json!(count))];
+    prop_oneof![
+        3 => (0..8).prop_map(|replicas| json!({"replicas": replicas})),
+        3 => amount(7).prop_map(|partition| json!({"updateStrategy": {"partition": partition}})),
+        3 => strategy().prop_map(|strategy| json!({"updateStrategy": strategy})),
+        1 => any::<bool>().prop_map(|paused| json!({"updateStrategy": {"paused": paused}})),
+        1 => prop::sample::select(vec![0, 1, 7, 30]).prop_map(|seconds| json!({"minReadySeconds": seconds})),
+        1 => scale_limit.prop_map(|limit| json!({"scaleStrategy": {"maxUnavailable": limit}})),
+        1 => (0..3).prop_map(|limit| json!({"revisionHistoryLimit": limit})),
+    ]
+}
+
+/// Something that happens to one of the live pods.
+#[derive(Clone, Copy, Debug)]
+enum Blow {
+    Mark,
+    DeleteByHand,
+    Vanish,
+    Fail,
+    Crash(u32),
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Edit(Value),
+    Image(String),
+    Blow(Blow, usize),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let blow = prop_oneof![
+        Just(Blow::Mark),
+        Just(Blow::DeleteByHand),
+        Just(Blow::Vanish),
+        Just(Blow::Fail),
+        (1..20_u32).prop_map(Blow::Crash),
+    ];
+    prop_oneof![
+        3 => edit().prop_map(Step::Edit),
+        2 => version().prop_map(Step::Image),
+        2 => (blow, 0..8_usize).prop_map(|(blow, which)| Step::Blow(blow, which)),
+    ]
+}
+
+fn steps() -> impl Strategy<Value = Vec<(u32, Step)>> {
+    vec((0..12_u32, step()), 0..10)
+}
+
+fn fates() -> impl Strategy<Value = Vec<Fate>> {
+    let fate = (0..4_u32, 0..15_u32).prop_map(|(scheduled, ready)| Fate {
+        scheduled_after: Some(scheduled),
+        ready_after: Some(ready),
+    });
+    vec(fate, 1..5)
+}
+
+fn features() -> impl Strategy<Value = Features> {
+    (any::<bool>(), any::<bool>()).prop_map(|(partition_rollback, short_hash)| Features {
+        partition_rollback,
+        short_hash,
+    })
+}
+
+/// A world and what happens to it.
+#[derive(Clone, Debug)]
+struct Life {
+    replicas: i32,
+    strategy: Value,
+    features: Features,
+    fates: Vec<Fate>,
+    lag: i64,
+    steps: Vec<(u32, Step)>,
+}
+
+fn life() -> impl Strategy<Value = Life> {
+    let lag = prop_oneof![2 => Just(0_i64), 1 => 1..4_000_i64];
+    (0..8_i32, strategy(), features(), fates(), lag, steps()).prop_map(
+        |(replicas, strategy, features, fates, lag, steps)| Life {
+            replicas,
+            strategy,
+            features,
+            fates,
+            lag,
+            steps,
+        },
+    )
+}
+
+impl Life {
+    fn world(&self) -> World {
+        let spec = json!({"replicas": self.replicas, "updateStrategy": self.strategy});
+        let mut world = World::of(&spec).with(self.features);
+        world.fates(self.fates.clone());
+        world.set_lag(SignedDuration::from_millis(self.lag));
+        world
+    }
+}
+
+fn take(world: &mut World, step: &Step) {
+    match step {
+        Step::Edit(change) => {
+            world.edit(change);
+            unstick(world);
+        }
+        Step::Image(version) => world.image(version),
+        Step::Blow(blow, which) => {
+            let pods = world.live_pods();
+            let Some(pod) = which.checked_rem(pods.len()).and_then(|index| pods.get(index)) else {
+                return;
+            };
+            strike(world, *blow, pod);
+        }
+    }
+}
+
+fn strike(world: &mut World, blow: Blow, pod: &Pod) {
+    match blow {
+        Blow::Mark => world.mark(pod),
+        Blow::DeleteByHand => world.delete_by_hand(pod),
+        Blow::Vanish => world.vanish(pod),
+        Blow::Fail => world.fail(pod),
+        Blow::Crash(seconds) => world.crash(pod, Some(seconds)),
+    }
+}
+
+/// An edit of single fields may leave neither surge nor unavailability; admission would refuse it.
+fn unstick(world: &mut World) {
+    let strategy = serde_json::to_value(&world.cloneset().spec.update_strategy).unwrap();
+    if is_zero(&strategy["maxSurge"]) && is_zero(&strategy["maxUnavailable"]) {
+        world.edit(&json!({"updateStrategy": {"maxUnavailable": 1}}));
+    }
+}
+
+fn live(world: &mut World, steps: &[(u32, Step)]) -> Result<(), TestCaseError> {
+    for (delay, step) in steps {
+        world.run_for(*delay).map_err(told)?;
+        take(world, step);
+    }
+    world.settle().map_err(told)
+}
+
+/// What a settled set of pods that can all become ready looks like.
+fn is_as_wished(world: &World) -> Result<(), TestCaseError> {
+    let status = world.status();
+    let spec = &world.cloneset().spec;
+    let replicas = spec.replicas.unwrap();
+    let (told, pods) = (format!("{status:?}"), world.inventory());
+    let held = spec.update_strategy.paused == Some(true)
+        || spec.update_strategy.type_.as_deref() == Some("OnDelete");
+    let marked = pods.contains("marked");
+    prop_assert_eq!(status.replicas, replicas, "{} {}", pods, told);
+    prop_assert_eq!(status.available_replicas, replicas, "{} {}", pods, told);
+    // Without surge (held) and with maxUnavailable 0 a marked pod that serves can never go.
+    prop_assert!(held || !marked, "{}", pods);
+    let limits = world.limits();
+    prop_assert_eq!(
+        status.expected_updated_replicas,
+        limits.replicas - limits.partition
+    );
+    if !held {
+        prop_assert!(
+            status.updated_replicas >= status.expected_updated_replicas,
+            "{} {}",
+            pods,
+            told
+        );
+    }
+    let waits = world.plan().waits;
+    let only_held = |wait: &Wait| {
+        matches!(wait, Wait::Paused { .. } | Wait::OnDelete { .. })
+            || (marked && matches!(wait, Wait::DeletionBudget { .. }))
+    };
+    prop_assert!(waits.iter().all(|wait| held && only_held(wait)), "{:?}", waits);
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(cases(160))]
+
+    #[test]
+    fn whatever_happens_the_limits_hold_and_the_wish_is_reached_and_kept(life in life()) {
+        let mut world = life.world();
+        live(&mut world, &life.steps)?;
+        is_as_wished(&world)?;
+    }
+
+    #[test]
+    fn with_a_version_that_never_works_the_limits_hold_and_the_world_comes_to_rest(
+        life in life(),
+        broken in version(),
+    ) {
+        let mut world = life.world();
+        world.breaks(&broken);
+        live(&mut world, &life.steps)?;
+        // The way out of it is always open. Only where scaleStrategy.maxUnavailable lets nothing be created
+        // beside broken pods, and maxUnavailable 0 lets nothing be deleted before, that throttle has to go too.
+        world.edit(&json!({
+            "updateStrategy": {"paused": false, "type": "ReCreate", "partition": 0},
+            "scaleStrategy": {"maxUnavailable": null}
+        }));
+        world.image("v5");
+        world.settle().map_err(told)?;
+        is_as_wished(&world)?;
+        prop_assert_eq!(world.pods_of("v5").len(), world.live_pods().len());
+    }
+
+    /// Up to names, and to old pods that the partition lets stay, the end does not tell the way.
+    #[test]
+    fn the_end_is_that_of_the_last_spec_on_a_fresh_set(life in life(), last in version()) {
+        let mut world = life.world();
+        live(&mut world, &life.steps)?;
+        world.edit(&json!({"updateStrategy": {"paused": false, "type": "ReCreate"}}));
+        unstick(&mut world);
+        world.image(&last);
+        world.settle().map_err(told)?;
+
+        let mut fresh = World::of(&serde_json::to_value(&world.cloneset().spec).unwrap()).with(life.features);
+        fresh.settle().map_err(told)?;
+        let (limits, end, wished) = (world.limits(), world.status(), fresh.status());
+        if limits.updates_all {
+            prop_assert_eq!(world.inventory(), fresh.inventory());
+            let fresh_but_for_its_age = CloneSetStatus {
+                observed_generation: end.observed_generation,
+                collision_count: end.collision_count,
+                conditions: end.conditions.clone(),
+                ..wished
+            };
+            prop_assert_eq!(&end, &fresh_but_for_its_age);
+        } else {
+            prop_assert_eq!(end.replicas, wished.replicas);
+            prop_assert_eq!(end.available_replicas, wished.available_replicas);
+            prop_assert_eq!(end.expected_updated_replicas, wished.expected_updated_replicas);
+            prop_assert_eq!(&end.update_revision, &wished.update_revision);
+            prop_assert!(end.replicas - end.updated_replicas <= limits.partition, "{}", world.inventory());
+        }
+        prop_assert!(is_trimmed(&world), "{:?} of {}", world.history(), world.inventory());
+    }
+
+    /// A release step by step, nobody interfering: exactly as many pods as said, and the promises kept at every
+    /// moment, not only when we write.
+    #[test]
+    fn a_calm_release_moves_exactly_what_the_partition_lets_go(
+        replicas in 0..9_i32,
+        strategy in strategy(),
+        min_ready_seconds in prop::sample::select(vec![0, 5]),
+        mut partitions in vec(amount(9), 1..4),
+        fates in fates(),
+        features in features(),
+    ) {
+        let mut world = World::of(&json!({
+            "replicas": replicas, "minReadySeconds": min_ready_seconds, "updateStrategy": strategy
+        })).with(features);
+        world.fates(fates);
+        world.edit(&json!({"updateStrategy": {"paused": false, "type": "ReCreate", "partition": "100%"}}));
+        world.settle().map_err(told)?;
+        world.take_extremes();
+        world.image("v2");
+        let count = |world: &mut World, partition: &Value| {
+            world.partition(partition.clone());
+            world.limits().partition
+        };
+        partitions.sort_by_key(|partition| std::cmp::Reverse(count(&mut world.clone(), partition)));
+        let mut released = false;
+        for partition in partitions {
+            let held = count(&mut world, &partition);
+            world.settle().map_err(told)?;
+            let status = world.status();
+            prop_assert_eq!(status.updated_available_replicas, replicas - held);
+            prop_assert_eq!(status.replicas, replicas);
+            let (limits, extremes) = (world.limits(), world.take_extremes());
+            prop_assert!(extremes.fewest_available >= replicas - limits.unavailable, "{:?}", extremes);
+            prop_assert!(extremes.most_pods <= replicas + limits.surge, "{:?}", extremes);
+            released |= limits.updates_all;
+            prop_assert_eq!(world.current_version() == "v2", released);
+        }
+    }
+}
+
+/// No more revisions that nothing uses than the history limit.
+fn is_trimmed(world: &World) -> bool {
+    let (snapshot, status) = (world.snapshot(), world.status());
+    let limit = usize::try_from(world.cloneset().spec.revision_history_limit.unwrap()).unwrap();
+    let is_used = |revision: &&Arc<Revision>| {
+        let name = Some(revision.name().to_owned());
+        name == status.current_revision
+            || name == status.update_revision
+            || snapshot.pods.iter().any(|pod| pod.has_revision(revision.name()))
+    };
+    snapshot
+        .revisions
+        .iter()
+        .filter(|revision| !is_used(revision))
+        .count()
+        <= limit
+}
