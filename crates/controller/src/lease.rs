@@ -151,7 +151,7 @@ impl Candidate {
                 error!(lease, %reason, "the service account needs get, create and update on leases");
             }
             kube::Error::Api(status) if status.is_conflict() => {
-                debug!(lease, "somebody else wrote the Lease")
+                debug!(lease, "somebody else wrote the Lease");
             }
             _ => warn!(lease, %reason, "the Lease could not be read or written"),
         }
