@@ -218,6 +218,11 @@ impl World {
         self.now.checked_add(time).unwrap_or(Timestamp::MAX)
     }
 
+    /// Seconds since the world began.
+    pub fn seconds(&self) -> i64 {
+        self.now.as_second() - START
+    }
+
     /// The CloneSet's status.
     pub fn status(&self) -> CloneSetStatus {
         self.store.cloneset.status.clone().unwrap_or_default()

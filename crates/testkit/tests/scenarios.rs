@@ -1,0 +1,21 @@
+//! Scenarios of the reference, each test named after its row: from a state, through passes, to what is expected.
+//!
+//! Where one of our deviations from OpenKruise applies, ours is asserted and the test says so. Rows about what is
+//! not built yet (in-place updates, hooks, claims, priorities) have no test here; those about a formula alone have
+//! theirs in `crates/plan`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a failed test is the point of a panic"
+)]
+
+#[path = "scenarios/creation.rs"]
+mod creation;
+#[path = "scenarios/numbers.rs"]
+mod numbers;
+#[path = "scenarios/revisions.rs"]
+mod revisions;
+#[path = "scenarios/status.rs"]
+mod status;
+#[path = "scenarios/update.rs"]
+mod update;
