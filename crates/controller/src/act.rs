@@ -5,7 +5,7 @@
 //! about pods.
 
 use crate::index::{Kind, version_of};
-use crate::memory::Memory;
+use crate::memory::{Memory, Work};
 use crate::send::{self, Target, WriteError};
 use crate::wiring::Context;
 use crate::writes::{Expect, Mark};
@@ -21,6 +21,7 @@ use futures::{FutureExt as _, StreamExt as _};
 use kube::api::{Patch, Preconditions};
 use kube::{Api, Resource as _};
 use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
 use std::time::Duration;
 use tracing::debug;
 
@@ -44,6 +45,17 @@ pub struct Acted {
     pub name_collision: bool,
 }
 
+impl Acted {
+    /// The kinds of work that failed for another reason than a lost race.
+    pub fn failed_work(&self) -> BTreeSet<Work> {
+        let real = self
+            .failed
+            .iter()
+            .filter(|(_, error)| !matches!(error, WriteError::Raced(_) | WriteError::AlreadyExists));
+        real.map(|(attempt, _)| attempt.work()).collect()
+    }
+}
+
 /// What was attempted, for events and conditions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Attempt {
@@ -57,6 +69,18 @@ pub enum Attempt {
     PutInService(String),
     /// Deleting a revision that is not used.
     Trim(String),
+}
+
+impl Attempt {
+    fn work(&self) -> Work {
+        match self {
+            Self::Revision(_) => Work::Revision,
+            Self::Create(_) => Work::Create,
+            Self::Delete(..) => Work::Delete,
+            Self::PutInService(_) => Work::PutInService,
+            Self::Trim(_) => Work::Trim,
+        }
+    }
 }
 
 /// Carries out a plan for `cloneset`.

@@ -11,15 +11,45 @@ use tokio::time::Instant;
 /// have the name.
 const RESERVED_FOR: Duration = Duration::from_mins(5);
 
+/// A kind of work, as far as its failures go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Work {
+    /// Writing a revision; nothing else can be done without it.
+    Revision,
+    /// Creating pods.
+    Create,
+    /// Deleting pods.
+    Delete,
+    /// Putting pods in service.
+    PutInService,
+    /// Deleting revisions.
+    Trim,
+}
+
+/// Work that failed: one probe for each backoff, whatever events come in between.
+#[derive(Clone, Debug)]
+pub struct Hold {
+    /// When the next probe is due.
+    pub until: Instant,
+    /// The generation that failed; another one is tried at once.
+    pub generation: i64,
+    /// What failed.
+    pub work: BTreeSet<Work>,
+}
+
 /// What we remember of one CloneSet.
 #[derive(Debug, Default)]
 pub struct Memory {
     /// UID of the CloneSet this is about.
     pub uid: String,
+    /// The generation last looked at.
+    pub generation: i64,
     /// Writes the view may not show yet.
     pub marks: Vec<Mark>,
     /// Passes in a row that failed.
     pub failures: u32,
+    /// What is not to be tried now.
+    pub hold: Option<Hold>,
     /// When status was last written.
     pub status_written: Option<Instant>,
     /// Reasons to wait that were already told.
@@ -40,6 +70,16 @@ impl Memory {
     pub fn reserve(&mut self, id: &str) {
         self.reserved_ids
             .insert(id.to_owned(), Instant::now() + RESERVED_FOR);
+    }
+
+    /// The work that is held now for this generation, and until when.
+    pub fn held(&mut self, generation: i64) -> Option<&Hold> {
+        let now = Instant::now();
+        if self.hold.as_ref().is_some_and(|hold| hold.generation != generation) {
+            self.failures = 0;
+            self.hold = None;
+        }
+        self.hold.as_ref().filter(|hold| hold.until > now)
     }
 
     /// The ids not to be used now.

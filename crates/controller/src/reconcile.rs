@@ -6,17 +6,20 @@
 use crate::act::{Acted, act};
 use crate::backoff;
 use crate::index::Key;
-use crate::memory::Memory;
+use crate::memory::{Hold, Memory, Work};
 use crate::metrics::OutcomeLabel;
 use crate::observe::{ObserveError, Observed, observe};
 use crate::report::{ReportError, Reported, report};
 use crate::send::WriteError;
 use crate::wiring::Context;
-use cloneset_plan::{Desired, Plan, plan};
+use cloneset_plan::{Action, Desired, Plan, plan};
+use cloneset_status::Wait;
 use futures::FutureExt as _;
 use jiff::Timestamp;
+use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
+use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
 /// A pass comes at least this often, in case an event was never told.
@@ -34,7 +37,9 @@ pub enum Outcome {
     /// Somebody else was faster: look again.
     Raced,
     /// The API server asks to come back later.
-    Throttled(Duration),
+    Throttled(Duration, BTreeSet<Work>),
+    /// What failed earlier is not due yet; everything else is done.
+    Held(Duration),
     /// This replica stopped leading.
     NotLeading,
     /// The CloneSet is gone.
@@ -42,7 +47,7 @@ pub enum Outcome {
     /// The CloneSet breaks the schema.
     Unreadable,
     /// Something was refused or unclear.
-    Failed,
+    Failed(BTreeSet<Work>),
     /// The pass panicked.
     Panicked,
 }
@@ -53,11 +58,12 @@ impl Outcome {
             Self::Done(_) => "done",
             Self::Behind(_) => "cache_stale",
             Self::Raced => "raced",
-            Self::Throttled(_) => "throttled",
+            Self::Throttled(..) => "throttled",
+            Self::Held(_) => "held",
             Self::NotLeading => "not_leading",
             Self::Gone => "gone",
             Self::Unreadable => "unreadable",
-            Self::Failed => "failed",
+            Self::Failed(_) => "failed",
             Self::Panicked => "panicked",
         }
     }
@@ -106,7 +112,7 @@ fn failed(key: &Key, error: &PassError) -> Outcome {
         PassError::Report(ReportError(WriteError::NotLeading)) => Outcome::NotLeading,
         PassError::Report(_) | PassError::Observe(_) => {
             warn!(%key, error = %chain(error), "a pass failed");
-            Outcome::Failed
+            Outcome::Failed(BTreeSet::new())
         }
     }
 }
@@ -132,17 +138,53 @@ fn come_back(context: &Context, outcome: &Outcome, memory: &mut Memory) -> Optio
         Outcome::Gone => None,
         Outcome::Done(delay) => {
             memory.failures = 0;
+            memory.hold = None;
             Some(delay.unwrap_or(RESYNC).min(RESYNC))
         }
-        Outcome::Behind(delay) | Outcome::Throttled(delay) => Some(*delay),
+        Outcome::Behind(delay) | Outcome::Held(delay) => Some(*delay),
+        Outcome::Throttled(delay, work) => Some(hold(memory, *delay, work)),
         Outcome::Raced => Some(AFTER_RACE),
         // The next leader, or this one again, looks at everything.
         Outcome::NotLeading => Some(RESYNC),
-        Outcome::Unreadable | Outcome::Failed | Outcome::Panicked => {
+        Outcome::Failed(work) => {
+            memory.failures = memory.failures.saturating_add(1);
+            let delay = backoff::OBJECT.delay(memory.failures, context.random());
+            Some(hold(memory, delay, work))
+        }
+        Outcome::Unreadable | Outcome::Panicked => {
             memory.failures = memory.failures.saturating_add(1);
             Some(backoff::OBJECT.delay(memory.failures, context.random()))
         }
     }
+}
+
+fn hold(memory: &mut Memory, delay: Duration, work: &BTreeSet<Work>) -> Duration {
+    let (until, generation) = (Instant::now() + delay, memory.generation);
+    memory.hold = Some(Hold { until, generation, work: work.clone() });
+    delay
+}
+
+/// Takes out of the plan what failed and is not due yet; gives the time until it is.
+fn hold_back(plan: &mut Plan, memory: &mut Memory) -> Option<Duration> {
+    let Hold { until, work, .. } = memory.held(memory.generation)?;
+    let is_held = |action: &Action| {
+        work.contains(&match action {
+            Action::CreatePod(_) => Work::Create,
+            Action::DeletePod(_) => Work::Delete,
+            Action::PutInService(_) => Work::PutInService,
+            Action::DeleteRevision { .. } => Work::Trim,
+        })
+    };
+    let everything = plan.revision.is_some() && work.contains(&Work::Revision);
+    let before = plan.actions.len();
+    plan.actions.retain(|action| !everything && !is_held(action));
+    if everything {
+        plan.revision = None;
+    } else if plan.actions.len() == before {
+        return None;
+    }
+    plan.waits.push(Wait::BackingOff);
+    Some(until.saturating_duration_since(Instant::now()))
 }
 
 async fn pass(context: &Context, key: &Key, memory: &mut Memory) -> Result<Outcome, PassError> {
@@ -152,7 +194,7 @@ async fn pass(context: &Context, key: &Key, memory: &mut Memory) -> Result<Outco
         Observed::Gone => return Ok(Outcome::Gone),
         Observed::Behind(until) => {
             return Ok(Outcome::Behind(
-                until.saturating_duration_since(tokio::time::Instant::now()),
+                until.saturating_duration_since(Instant::now()),
             ));
         }
         Observed::Unreadable(reason) => {
@@ -162,13 +204,19 @@ async fn pass(context: &Context, key: &Key, memory: &mut Memory) -> Result<Outco
     };
     // decide (pure)
     let desired = Desired::parse(&snapshot.cloneset, snapshot.active_count());
-    let plan = plan(&snapshot, &desired, context.features, context.now());
+    let mut plan = plan(&snapshot, &desired, context.features, context.now());
+    memory.generation = snapshot.cloneset.metadata.generation.unwrap_or_default();
+    let held = hold_back(&mut plan, memory);
     // act (writes)
     let acted = act(context, &snapshot.cloneset, memory, &plan).await;
     log(key, &plan, &acted);
     // report (one write at most)
     let reported = report(context, &snapshot.cloneset, &desired, &plan, &acted, memory).await?;
-    Ok(conclude(&plan, &acted, &reported, context.now()))
+    let outcome = conclude(&plan, &acted, &reported, context.now());
+    Ok(match (held, outcome) {
+        (Some(held), Outcome::Done(delay)) => Outcome::Held(delay.unwrap_or(held).min(held)),
+        (_, outcome) => outcome,
+    })
 }
 
 fn conclude(plan: &Plan, acted: &Acted, reported: &Reported, now: Timestamp) -> Outcome {
@@ -181,14 +229,14 @@ fn conclude(plan: &Plan, acted: &Acted, reported: &Reported, now: Timestamp) -> 
         Some(WriteError::NotLeading) => return Outcome::NotLeading,
         Some(WriteError::Throttled {
             after: Some(after), ..
-        }) => return Outcome::Throttled(*after),
+        }) => return Outcome::Throttled(*after, acted.failed_work()),
         Some(
             WriteError::Refused(_)
             | WriteError::Unclear(_)
             | WriteError::Malformed(_)
             | WriteError::Throttled { after: None, .. }
             | WriteError::NamespaceTerminating,
-        ) => return Outcome::Failed,
+        ) => return Outcome::Failed(acted.failed_work()),
         Some(WriteError::Raced(_) | WriteError::AlreadyExists) => return Outcome::Raced,
         None if acted.name_collision => return Outcome::Raced,
         None => {}

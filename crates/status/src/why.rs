@@ -52,6 +52,8 @@ pub enum Wait {
         /// When the first of them is.
         until: Timestamp,
     },
+    /// An earlier attempt failed; the next one comes when its time has come.
+    BackingOff,
     /// Scaling comes first: updates are considered in the next pass.
     ScalingFirst,
 }
@@ -69,6 +71,7 @@ impl Wait {
             Self::UpdateBudget { .. } => "UpdateBudget",
             Self::Unscheduled { .. } => "Unscheduled",
             Self::MinReadySeconds { .. } => "MinReadySeconds",
+            Self::BackingOff => "BackingOff",
             Self::ScalingFirst => "ScalingFirst",
         }
     }
@@ -109,6 +112,7 @@ impl fmt::Display for Wait {
                     "{pods} ready pods are not available yet (minReadySeconds); the first is at {until}"
                 )
             }
+            Self::BackingOff => f.write_str("an earlier attempt failed and is repeated later"),
             Self::ScalingFirst => f.write_str("pods are being created or deleted first"),
         }
     }
