@@ -118,7 +118,10 @@ impl DeleteReason {
     pub fn event_reasons(self) -> (&'static str, &'static str) {
         match self {
             Self::ScaleIn | Self::Specified => (events::SUCCESSFUL_DELETE, events::FAILED_DELETE),
-            Self::Update => (events::SUCCESSFUL_UPDATE_POD_RECREATE, events::FAILED_UPDATE_POD_RECREATE),
+            Self::Update => (
+                events::SUCCESSFUL_UPDATE_POD_RECREATE,
+                events::FAILED_UPDATE_POD_RECREATE,
+            ),
         }
     }
 }

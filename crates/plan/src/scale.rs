@@ -27,16 +27,33 @@ pub(crate) struct Scaling {
 /// Creation never takes availability and deletion is bounded by the pods that are there now, so both may happen
 /// in one pass, and creation that is throttled holds nothing else back.
 pub(crate) fn scale(context: &Context<'_>, diff: &Diff) -> Scaling {
-    let mut scaling = Scaling { actions: create(context, diff), waits: Vec::new() };
+    let mut scaling = Scaling {
+        actions: create(context, diff),
+        waits: Vec::new(),
+    };
     if diff.up > diff.up_limit {
-        scaling.waits.push(Wait::ScaleUpLimited { missing: diff.up, limit: diff.up_limit });
+        scaling.waits.push(Wait::ScaleUpLimited {
+            missing: diff.up,
+            limit: diff.up_limit,
+        });
     }
-    let mut budget = Budget { available_pods: diff.ready_limit, held_back: 0 };
+    let mut budget = Budget {
+        available_pods: diff.ready_limit,
+        held_back: 0,
+    };
     // No hook is built yet, so nothing holds a pod in PreparingDelete: it goes, whatever the budget.
-    let preparing = context.members.iter().filter(|member| member.fact.preparing_delete);
-    scaling.actions.extend(preparing.map(|member| delete(member.pod, false, DeleteReason::Specified)));
+    let preparing = context
+        .members
+        .iter()
+        .filter(|member| member.fact.preparing_delete);
+    scaling
+        .actions
+        .extend(preparing.map(|member| delete(member.pod, false, DeleteReason::Specified)));
 
-    let specified = context.members.iter().filter(|m| m.fact.specified_delete && !m.fact.preparing_delete);
+    let specified = context
+        .members
+        .iter()
+        .filter(|m| m.fact.specified_delete && !m.fact.preparing_delete);
     scaling.actions.extend(
         specified
             .filter(|member| budget.allows(member.fact.available))
@@ -50,7 +67,9 @@ pub(crate) fn scale(context: &Context<'_>, diff: &Diff) -> Scaling {
             .map(|member| delete(member.pod, !member.fact.available, DeleteReason::ScaleIn)),
     );
     if budget.held_back > 0 {
-        scaling.waits.push(Wait::DeletionBudget { pods: budget.held_back });
+        scaling.waits.push(Wait::DeletionBudget {
+            pods: budget.held_back,
+        });
     }
     scaling
 }
@@ -88,7 +107,11 @@ fn create(context: &Context<'_>, diff: &Diff) -> Vec<Action> {
     let mut taken: BTreeSet<&str> = snapshot.pods.iter().filter_map(|pod| pod.instance_id()).collect();
     taken.extend(snapshot.reserved_ids.iter().map(String::as_str));
     let revisions = (0..count).map(|index| {
-        if index < diff.up_old { &context.revisions.current } else { &context.revisions.update }
+        if index < diff.up_old {
+            &context.revisions.current
+        } else {
+            &context.revisions.update
+        }
     });
     instance_ids(uid, &taken)
         .zip(revisions)
@@ -117,12 +140,18 @@ fn first_to_go(group: Vec<Member<'_>>, count: usize) -> Vec<Member<'_>> {
     if count >= group.len() {
         return group;
     }
-    let available: BTreeSet<&str> =
-        group.iter().filter(|member| member.fact.available).map(|member| member.pod.uid()).collect();
+    let available: BTreeSet<&str> = group
+        .iter()
+        .filter(|member| member.fact.available)
+        .map(|member| member.pod.uid())
+        .collect();
     let mut pods: Vec<&Pod> = group.iter().map(|member| member.pod).collect();
     sort_for_scale_in(&mut pods, |pod| available.contains(pod.uid()));
     let chosen: BTreeSet<&str> = pods.into_iter().take(count).map(Pod::uid).collect();
-    group.into_iter().filter(|member| chosen.contains(member.pod.uid())).collect()
+    group
+        .into_iter()
+        .filter(|member| chosen.contains(member.pod.uid()))
+        .collect()
 }
 
 /// A delete; `because_of_state` binds it to the state the choice was made on.

@@ -27,7 +27,10 @@ pub(crate) struct Updating {
 pub(crate) fn update(context: &Context<'_>, diff: &Diff) -> Updating {
     let wanted = wanted(context, diff);
     let held = i32::try_from(wanted.count).unwrap_or(i32::MAX);
-    let mut updating = Updating { actions: Vec::new(), waits: Vec::new() };
+    let mut updating = Updating {
+        actions: Vec::new(),
+        waits: Vec::new(),
+    };
     if wanted.count == 0 {
         return updating;
     }
@@ -48,10 +51,19 @@ pub(crate) fn update(context: &Context<'_>, diff: &Diff) -> Updating {
         update_max_unavailable: diff.update_max_unavailable,
         max_unavailable: context.desired.max_unavailable,
         unavailable: count(context.members.iter().filter(unavailable).count()),
-        unavailable_at_target: count(context.members.iter().filter(unavailable).filter(at_target).count()),
+        unavailable_at_target: count(
+            context
+                .members
+                .iter()
+                .filter(unavailable)
+                .filter(at_target)
+                .count(),
+        ),
     };
-    let taken: BTreeSet<usize> =
-        limit.take(candidates.iter().map(|member| member.fact.available)).into_iter().collect();
+    let taken: BTreeSet<usize> = limit
+        .take(candidates.iter().map(|member| member.fact.available))
+        .into_iter()
+        .collect();
     updating.actions = candidates
         .iter()
         .enumerate()
@@ -84,14 +96,22 @@ fn wanted<'a>(context: &Context<'a>, diff: &Diff) -> Wanted<'a> {
         .partition(|member| member.fact.specified_delete);
     let number = usize::try_from(diff.update_num.unsigned_abs()).unwrap_or(usize::MAX);
     let count = number.saturating_sub(leaving.len()).min(candidates.len());
-    Wanted { count, candidates, to_new }
+    Wanted {
+        count,
+        candidates,
+        to_new,
+    }
 }
 
 /// Unavailable pods first, whatever the order says otherwise: replacing them costs nothing.
 fn ordered<'a>(candidates: &[Member<'a>]) -> Vec<Member<'a>> {
     let mut pods: Vec<&Pod> = candidates.iter().map(|member| member.pod).collect();
     sort_for_update(&mut pods);
-    let place: BTreeMap<&str, usize> = pods.iter().enumerate().map(|(index, pod)| (pod.uid(), index)).collect();
+    let place: BTreeMap<&str, usize> = pods
+        .iter()
+        .enumerate()
+        .map(|(index, pod)| (pod.uid(), index))
+        .collect();
     let mut ordered = candidates.to_vec();
     ordered.sort_by_key(|member| (member.fact.available, place.get(member.pod.uid()).copied()));
     ordered
@@ -100,11 +120,20 @@ fn ordered<'a>(candidates: &[Member<'a>]) -> Vec<Member<'a>> {
 /// Pods that must be put in service: their readiness gate is ours to open, also while paused and for `OnDelete`.
 /// A new pod waits in `PreparingNormal` until it has a node; one write then does all.
 pub(crate) fn put_in_service(context: &Context<'_>) -> Updating {
-    let mut updating = Updating { actions: Vec::new(), waits: Vec::new() };
-    for member in context.members.iter().filter(|member| !member.fact.specified_delete) {
+    let mut updating = Updating {
+        actions: Vec::new(),
+        waits: Vec::new(),
+    };
+    for member in context
+        .members
+        .iter()
+        .filter(|member| !member.fact.specified_delete)
+    {
         match in_service(member.pod, context.now) {
             Entry::InService => {}
-            Entry::Waiting => updating.waits.push(Wait::Unscheduled { pod: member.pod.name().to_owned() }),
+            Entry::Waiting => updating.waits.push(Wait::Unscheduled {
+                pod: member.pod.name().to_owned(),
+            }),
             Entry::Due(write) => updating.actions.push(Action::PutInService(write)),
         }
     }
@@ -135,7 +164,10 @@ fn in_service(pod: &Pod, now: Timestamp) -> Entry {
     if pod.label(labels::POD_TEMPLATE_HASH).is_none()
         && let Some(revision) = pod.label(labels::REVISION)
     {
-        set_labels.insert(labels::POD_TEMPLATE_HASH.to_owned(), short_revision(revision).to_owned());
+        set_labels.insert(
+            labels::POD_TEMPLATE_HASH.to_owned(),
+            short_revision(revision).to_owned(),
+        );
     }
     let gate = pod.has_in_place_gate() && !pod.condition_is_true(pod_conditions::IN_PLACE_UPDATE_READY);
     if !gate && set_labels.is_empty() {
