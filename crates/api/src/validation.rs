@@ -263,7 +263,7 @@ fn bound(root: &mut JSONSchemaProps) {
         each(path, &|schema| schema.min_length = Some(1));
     }
     each("spec.scaleStrategy.podsToDelete", &|schema| {
-        schema.x_kubernetes_list_type = Some("set".to_owned())
+        schema.x_kubernetes_list_type = Some("set".to_owned());
     });
     each("spec.updateStrategy.scatterStrategy", &|schema| {
         schema.x_kubernetes_list_type = Some("map".to_owned());
@@ -274,20 +274,20 @@ fn bound(root: &mut JSONSchemaProps) {
         "spec.updateStrategy.priorityStrategy.weightPriority[].matchSelector",
     ] {
         each(&format!("{selector}.matchLabels"), &|schema| {
-            schema.max_properties = Some(MAX_REQUIREMENTS)
+            schema.max_properties = Some(MAX_REQUIREMENTS);
         });
         each(&format!("{selector}.matchExpressions"), &|schema| {
-            schema.max_items = Some(MAX_REQUIREMENTS)
+            schema.max_items = Some(MAX_REQUIREMENTS);
         });
         each(&format!("{selector}.matchExpressions[].values"), &|schema| {
-            schema.max_items = Some(MAX_VALUES)
+            schema.max_items = Some(MAX_VALUES);
         });
     }
     each("spec.updateStrategy.priorityStrategy.weightPriority", &|schema| {
-        schema.max_items = Some(MAX_TERMS)
+        schema.max_items = Some(MAX_TERMS);
     });
     each("spec.updateStrategy.priorityStrategy.orderPriority", &|schema| {
-        schema.max_items = Some(MAX_TERMS)
+        schema.max_items = Some(MAX_TERMS);
     });
 }
 
