@@ -4,6 +4,7 @@
 //! The same corpus and the server's recorded answers are checked without a cluster in
 //! `crates/plan/tests/normalise.rs`. After a change of the corpus or of the Kubernetes version, `RECORD=1`
 //! writes new answers.
+#![allow(clippy::indexing_slicing, reason = "a failed test is the point of a panic")]
 
 use anyhow::{Context, Result, ensure};
 use cloneset_plan::normalise::{canonical_text, normalise};

@@ -14,6 +14,8 @@ pub(super) struct Expectation {
     pub(super) replicas: usize,
     /// Pods of the new revision: exactly so many in the end, never more on the way.
     pub(super) updated: usize,
+    /// Pods that the partition asks to be of the new revision.
+    pub(super) asked: usize,
     /// Pods of before that are still the same ones.
     pub(super) kept: usize,
     /// Pods in service at every moment.
@@ -79,7 +81,7 @@ impl Expectation {
             (
                 "expectedUpdatedReplicas",
                 status.expected_updated_replicas,
-                self.updated,
+                self.asked,
             ),
         ];
         for (name, found, wanted) in counters {
@@ -140,6 +142,7 @@ mod tests {
     const ONE_OF_THREE: Expectation = Expectation {
         replicas: 3,
         updated: 1,
+        asked: 1,
         kept: 2,
         never_below: 2,
         image: "nginx:alpine",

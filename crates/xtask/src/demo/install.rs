@@ -121,12 +121,8 @@ fn make_namespace(session: &Session) -> Result<()> {
         session.run("kubectl", &["delete", "namespace", NAMESPACE, "--timeout=2m"])?;
     }
     session.run("kubectl", &["create", "namespace", NAMESPACE])?;
-    session
-        .output(
-            "kubectl",
-            &["label", "namespace", NAMESPACE, &format!("{OWNER_LABEL}=true")],
-        )
-        .map(drop)
+    let label = format!("{OWNER_LABEL}=true");
+    session.run("kubectl", &["label", "namespace", NAMESPACE, &label])
 }
 
 /// A run that was interrupted while Helm waited leaves a release that refuses to be upgraded.

@@ -64,5 +64,9 @@ impl Drop for Screen {
 }
 
 fn indented(text: &str) -> String {
-    format!("  {}", text.trim_end().replace('\n', "\n  "))
+    let lines = text.lines().map(|line| match line {
+        "" => String::new(),
+        line => format!("  {line}"),
+    });
+    lines.collect::<Vec<_>>().join("\n")
 }
