@@ -24,6 +24,10 @@ pub struct Memory {
     pub status_written: Option<Instant>,
     /// Reasons to wait that were already told.
     pub told_waits: BTreeSet<&'static str>,
+    /// The term of leadership in which the pods that our selector matches were last listed.
+    pub searched_in_term: u64,
+    /// Revisions of which the API server has taken a pod, at least as a trial.
+    pub proven_revisions: BTreeSet<String>,
     reserved_ids: BTreeMap<String, Instant>,
 }
 

@@ -8,7 +8,7 @@ use crate::backoff;
 use crate::index::Key;
 use crate::memory::Memory;
 use crate::metrics::OutcomeLabel;
-use crate::observe::{ObserveError, Observed, observe};
+use crate::observe::{ObserveError, Observed, observe, search};
 use crate::report::{ReportError, Reported, report};
 use crate::send::WriteError;
 use crate::wiring::Context;
@@ -163,6 +163,12 @@ async fn pass(context: &Context, key: &Key, memory: &mut Memory) -> Result<Outco
     // decide (pure)
     let desired = Desired::parse(&snapshot.cloneset, snapshot.active_count());
     let plan = plan(&snapshot, &desired, context.features, context.now());
+    if plan.creates_pods()
+        && let Some(selector) = &desired.selector
+        && search(context, key, memory, &selector.to_string()).await?
+    {
+        return Ok(Outcome::Raced);
+    }
     // act (writes)
     let acted = act(context, &snapshot.cloneset, memory, &plan).await;
     log(key, &plan, &acted);

@@ -26,6 +26,15 @@ pub struct Plan {
     pub outlook: Outlook,
 }
 
+impl Plan {
+    /// Does it make new pods?
+    pub fn creates_pods(&self) -> bool {
+        self.actions
+            .iter()
+            .any(|action| matches!(action, Action::CreatePod(_)))
+    }
+}
+
 /// The facts a status needs that only planning knows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outlook {
