@@ -9,6 +9,7 @@ mod schema;
 pub mod strategy;
 pub mod template;
 pub mod v1alpha1;
+mod validation;
 
 pub use int_or_percent::{IntOrString, Rounding, ValueError};
 pub use strategy::{

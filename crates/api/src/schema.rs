@@ -15,9 +15,37 @@ pub(crate) fn nullable_time(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "string", "format": "date-time", "nullable": true})
 }
 
-/// A pod template: any object, every field kept, also those this version does not know.
-pub(crate) fn raw_object(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})
+/// A pod template: any object, every field kept, also those this version does not know. Declared are only the few
+/// fields that validation rules look at: a rule sees nothing else.
+pub(crate) fn pod_template(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "x-kubernetes-preserve-unknown-fields": true,
+        "properties": {
+            "metadata": {
+                "type": "object",
+                "nullable": true,
+                "x-kubernetes-preserve-unknown-fields": true,
+                "properties": {
+                    "labels": {
+                        "type": "object",
+                        "nullable": true,
+                        "maxProperties": 256,
+                        "additionalProperties": {"type": "string", "maxLength": 63}
+                    }
+                }
+            },
+            "spec": {
+                "type": "object",
+                "nullable": true,
+                "x-kubernetes-preserve-unknown-fields": true,
+                "properties": {
+                    "restartPolicy": {"type": "string", "nullable": true},
+                    "activeDeadlineSeconds": {"type": "integer", "format": "int64", "nullable": true}
+                }
+            }
+        }
+    })
 }
 
 /// Volume claim templates: any list of objects, every field kept.
@@ -40,7 +68,7 @@ pub(crate) fn label_selector(_: &mut SchemaGenerator) -> Schema {
                 "type": "object",
                 "nullable": true,
                 "description": "Labels that must all be present with exactly these values.",
-                "additionalProperties": {"type": "string"}
+                "additionalProperties": {"type": "string", "maxLength": 63}
             },
             "matchExpressions": {
                 "type": "array",
@@ -50,16 +78,17 @@ pub(crate) fn label_selector(_: &mut SchemaGenerator) -> Schema {
                     "type": "object",
                     "required": ["key", "operator"],
                     "properties": {
-                        "key": {"type": "string", "description": "The label's key."},
+                        "key": {"type": "string", "maxLength": 317, "description": "The label's key."},
                         "operator": {
                             "type": "string",
+                            "enum": ["In", "NotIn", "Exists", "DoesNotExist"],
                             "description": "In, NotIn, Exists or DoesNotExist."
                         },
                         "values": {
                             "type": "array",
                             "nullable": true,
                             "description": "Values for In and NotIn.",
-                            "items": {"type": "string"}
+                            "items": {"type": "string", "maxLength": 63}
                         }
                     }
                 }

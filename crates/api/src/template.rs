@@ -46,6 +46,6 @@ impl JsonSchema for PodTemplate {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        schema::raw_object(generator)
+        schema::pod_template(generator)
     }
 }

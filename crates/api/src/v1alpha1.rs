@@ -2,11 +2,15 @@
 //!
 //! Field docs become the CRD's descriptions, so they speak to users. Defaults are the schema's; nothing here
 //! interprets a value.
-#![expect(clippy::duplicated_attributes, reason = "printer columns share attribute names, not meaning")]
+#![expect(
+    clippy::duplicated_attributes,
+    reason = "printer columns share attribute names, not meaning"
+)]
 
 use crate::schema;
 use crate::strategy::{Lifecycle, ScaleStrategy, UpdateStrategy};
 use crate::template::PodTemplate;
+use crate::validation;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSONSchemaProps,
 };
@@ -196,6 +200,7 @@ pub fn crd() -> CustomResourceDefinition {
             .and_then(|s| s.open_api_v3_schema.as_mut())
         {
             defaults_replace_null(schema);
+            validation::apply(schema);
         }
     }
     crd

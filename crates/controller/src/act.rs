@@ -4,8 +4,9 @@
 //! pod's failure never stops the others, except that a batch with a failure is the last of its kind. Decides nothing
 //! about pods.
 
-use crate::index::{Kind, version_of};
+use crate::index::Kind;
 use crate::memory::{Memory, Work};
+use crate::owned::version_of;
 use crate::send::{self, Target, WriteError};
 use crate::wiring::Context;
 use crate::writes::{Expect, Mark};
@@ -193,7 +194,9 @@ impl Acting<'_> {
                     if let Some(id) = taken_id {
                         // The next pass, at once, takes another id.
                         self.memory.reserve(&id);
-                        self.acted.failed.push((attempt(action), WriteError::AlreadyExists));
+                        self.acted
+                            .failed
+                            .push((attempt(action), WriteError::AlreadyExists));
                         all_done = false;
                     }
                 }

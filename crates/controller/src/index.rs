@@ -3,9 +3,10 @@
 //! Plain structs, fed by watches and live reads; nothing here talks to the API server. Whatever changes gives back
 //! the CloneSets to look at, also for objects that vanished while a watch was down.
 
+use crate::owned::{Dependent, Owned, uid_of, version_of};
 use cloneset_api::CloneSet;
 use cloneset_status::{Pod, Revision};
-use kube::Resource;
+use kube::Resource as _;
 use kube::core::DeserializeGuard;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
@@ -80,16 +81,6 @@ impl Known {
     }
 }
 
-/// The resourceVersion as a number; 0 when it is none (older or foreign API servers).
-pub fn version_of(object: &impl Resource) -> u64 {
-    object
-        .meta()
-        .resource_version
-        .as_deref()
-        .and_then(|version| version.parse().ok())
-        .unwrap_or(0)
-}
-
 /// Everything we know, shared by watches and workers.
 #[derive(Debug, Default)]
 pub struct Index {
@@ -103,113 +94,6 @@ struct Inner {
     clonesets_seen: Option<u64>,
     pods: Owned<Pod>,
     revisions: Owned<Revision>,
-}
-
-/// Objects of one kind by the UID of their controlling CloneSet.
-#[derive(Debug)]
-struct Owned<K> {
-    by_owner: HashMap<String, BTreeMap<String, Arc<K>>>,
-    owner_of: HashMap<String, String>,
-    /// The highest resourceVersion seen, from lists, events and bookmarks; `None` before the first list.
-    seen: Option<u64>,
-}
-
-impl<K> Default for Owned<K> {
-    fn default() -> Self {
-        Self {
-            by_owner: HashMap::new(),
-            owner_of: HashMap::new(),
-            seen: None,
-        }
-    }
-}
-
-/// An object that belongs to a CloneSet.
-pub trait Dependent: Resource<DynamicType = ()> + Send + Sync + 'static {
-    /// Which kind it is.
-    const KIND: Kind;
-    /// UID of the CloneSet that controls it.
-    fn owner(&self) -> Option<&str>;
-}
-
-impl Dependent for Pod {
-    const KIND: Kind = Kind::Pod;
-    fn owner(&self) -> Option<&str> {
-        self.controlling_cloneset()
-    }
-}
-
-impl Dependent for Revision {
-    const KIND: Kind = Kind::Revision;
-    fn owner(&self) -> Option<&str> {
-        self.controlling_cloneset()
-    }
-}
-
-fn uid_of(object: &impl Resource) -> String {
-    object.meta().uid.clone().unwrap_or_default()
-}
-
-impl<K: Dependent> Owned<K> {
-    /// Takes in an object; gives the owners whose view changed. Older versions than the one known are ignored.
-    fn apply(&mut self, object: K) -> BTreeSet<String> {
-        let uid = uid_of(&object);
-        let known = self
-            .owner_of
-            .get(&uid)
-            .and_then(|owner| self.by_owner.get(owner)?.get(&uid));
-        if known.is_some_and(|known| version_of(known.as_ref()) >= version_of(&object)) {
-            return BTreeSet::new();
-        }
-        let mut changed: BTreeSet<String> = self.remove(&uid).into_iter().collect();
-        if let Some(owner) = object.owner().map(str::to_owned) {
-            self.owner_of.insert(uid.clone(), owner.clone());
-            self.by_owner
-                .entry(owner.clone())
-                .or_default()
-                .insert(uid, Arc::new(object));
-            changed.insert(owner);
-        }
-        changed
-    }
-
-    fn remove(&mut self, uid: &str) -> Option<String> {
-        let owner = self.owner_of.remove(uid)?;
-        if let Some(objects) = self.by_owner.get_mut(&owner) {
-            objects.remove(uid);
-            if objects.is_empty() {
-                self.by_owner.remove(&owner);
-            }
-        }
-        Some(owner)
-    }
-
-    /// Takes in a complete list; what is not in it has vanished.
-    fn replace(&mut self, objects: Vec<K>) -> BTreeSet<String> {
-        let listed: BTreeSet<String> = objects.iter().map(uid_of).collect();
-        let vanished: Vec<String> = self
-            .owner_of
-            .keys()
-            .filter(|uid| !listed.contains(*uid))
-            .cloned()
-            .collect();
-        let mut changed: BTreeSet<String> = vanished.iter().filter_map(|uid| self.remove(uid)).collect();
-        for object in objects {
-            changed.extend(self.apply(object));
-        }
-        changed
-    }
-
-    fn of(&self, owner: &str) -> Vec<Arc<K>> {
-        self.by_owner
-            .get(owner)
-            .map(|objects| objects.values().cloned().collect())
-            .unwrap_or_default()
-    }
-
-    fn get(&self, uid: &str) -> Option<&Arc<K>> {
-        self.by_owner.get(self.owner_of.get(uid)?)?.get(uid)
-    }
 }
 
 /// Selects the part of the index that holds a kind.
@@ -276,6 +160,8 @@ pub struct View {
     pub known: Known,
     /// Its pods.
     pub pods: Vec<Arc<Pod>>,
+    /// Its pods that left the watch and may live on without their label; see [`Index::forget_stray`].
+    pub strays: Vec<Arc<Pod>>,
     /// Its revisions.
     pub revisions: Vec<Arc<Revision>>,
 }
@@ -304,9 +190,14 @@ impl Index {
         let inner = self.lock();
         let known = inner.clonesets.get(key)?.clone();
         let (pods, revisions) = (inner.pods.of(known.uid()), inner.revisions.of(known.uid()));
+        let strays = inner.pods.strays.get(known.uid());
+        let strays = strays
+            .map(|strays| strays.values().cloned().collect())
+            .unwrap_or_default();
         Some(View {
             known,
             pods,
+            strays,
             revisions,
         })
     }
@@ -347,6 +238,28 @@ impl Index {
         }
     }
 
+    /// A live read has shown that a stray pod is gone or not ours any more.
+    pub fn forget_stray(&self, uid: &str) {
+        self.lock().pods.forget_stray(uid);
+    }
+
+    /// A list has shown a pod that no watch shows: it must be read live before anything is decided. False when the
+    /// pod is known already.
+    pub fn add_stray(&self, pod: Pod) -> bool {
+        let mut inner = self.lock();
+        let (uid, owner) = (uid_of(&pod), pod.owner().map(str::to_owned));
+        let Some(owner) = owner.filter(|_| !inner.pods.owner_of.contains_key(&uid)) else {
+            return false;
+        };
+        inner
+            .pods
+            .strays
+            .entry(owner)
+            .or_default()
+            .insert(uid, Arc::new(pod))
+            .is_none()
+    }
+
     /// Takes in a bookmark.
     pub fn bookmark(&self, kind: Kind, version: u64) {
         self.lock().raise(kind, version);
@@ -362,7 +275,7 @@ impl Index {
         let mut inner = self.lock();
         let owner = match kind {
             Kind::CloneSet => None,
-            Kind::Pod => inner.pods.remove(uid),
+            Kind::Pod => inner.pods.remove(uid).or_else(|| inner.pods.forget_stray(uid)),
             Kind::Revision => inner.revisions.remove(uid),
         };
         inner.keys(&owner.into_iter().collect())
@@ -402,7 +315,11 @@ where
 
     fn delete(&self, object: K) -> Vec<Key> {
         let mut inner = self.lock();
-        let changed = inner.shelf().remove(&uid_of(&object)).into_iter().collect();
+        let changed = inner
+            .shelf()
+            .leave(&uid_of(&object), Some(&object))
+            .into_iter()
+            .collect();
         inner.raise(K::KIND, version_of(&object));
         inner.keys(&changed)
     }
@@ -594,6 +511,27 @@ mod tests {
             index.view(&key()).unwrap().known,
             Known::Unreadable { .. }
         ));
+    }
+
+    #[test]
+    fn a_pod_that_left_the_watch_undeleted_is_a_stray_until_looked_at() {
+        let strays = |index: &Index| index.view(&key()).unwrap().strays.len();
+        let index = Index::default();
+        index.replace(vec![cloneset("u", 1)], 1);
+        index.replace(vec![pod("a", "u", 2), pod("b", "u", 3), pod("c", "u", 4)], 4);
+        let mut deleted = pod("a", "u", 5);
+        deleted.metadata.deletion_timestamp = serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap();
+        index.delete(deleted);
+        assert_eq!(strays(&index), 0, "it was deleted");
+        index.delete(pod("b", "u", 6));
+        assert_eq!(strays(&index), 1, "it may have lost its label");
+        index.apply(pod("b", "u", 7));
+        assert_eq!((strays(&index), names(&index).len()), (0, 2), "the label is back");
+        index.replace(Vec::<Pod>::new(), 8);
+        assert_eq!(strays(&index), 2, "nobody saw them being deleted");
+        index.forget_stray("b");
+        index.forget_stray("c");
+        assert_eq!(strays(&index), 0);
     }
 
     #[test]

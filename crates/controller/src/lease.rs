@@ -10,6 +10,7 @@ use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::PostParams;
 use kube::{Api, Client};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -22,6 +23,7 @@ pub struct Leadership {
     /// `None` while not leading; far in the future without election.
     until: Mutex<Option<Instant>>,
     leading: watch::Sender<bool>,
+    term: AtomicU64,
 }
 
 impl Default for Leadership {
@@ -29,6 +31,7 @@ impl Default for Leadership {
         Self {
             until: Mutex::new(None),
             leading: watch::Sender::new(false),
+            term: AtomicU64::new(0),
         }
     }
 }
@@ -50,7 +53,16 @@ impl Leadership {
     /// Leads until `until`; gives whether it did not lead before.
     pub fn extend(&self, until: Instant) -> bool {
         *self.until.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
-        !self.leading.send_replace(true)
+        let began = !self.leading.send_replace(true);
+        if began {
+            self.term.fetch_add(1, Ordering::Relaxed);
+        }
+        began
+    }
+
+    /// How often this process has become the leader.
+    pub fn term(&self) -> u64 {
+        self.term.load(Ordering::Relaxed)
     }
 
     /// Stops leading; gives whether it led before.

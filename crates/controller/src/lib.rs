@@ -14,6 +14,7 @@ pub mod lease;
 pub mod memory;
 pub mod metrics;
 pub mod observe;
+pub mod owned;
 pub mod queue;
 pub mod reconcile;
 pub mod report;

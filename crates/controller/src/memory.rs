@@ -54,6 +54,10 @@ pub struct Memory {
     pub status_written: Option<Instant>,
     /// Reasons to wait that were already told.
     pub told_waits: BTreeSet<&'static str>,
+    /// The term of leadership in which the pods that our selector matches were last listed.
+    pub searched_in_term: u64,
+    /// Revisions of which the API server has taken a pod, at least as a trial.
+    pub proven_revisions: BTreeSet<String>,
     reserved_ids: BTreeMap<String, Instant>,
 }
 
@@ -75,7 +79,11 @@ impl Memory {
     /// The work that is held now for this generation, and until when.
     pub fn held(&mut self, generation: i64) -> Option<&Hold> {
         let now = Instant::now();
-        if self.hold.as_ref().is_some_and(|hold| hold.generation != generation) {
+        if self
+            .hold
+            .as_ref()
+            .is_some_and(|hold| hold.generation != generation)
+        {
             self.failures = 0;
             self.hold = None;
         }

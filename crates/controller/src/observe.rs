@@ -7,12 +7,14 @@ use crate::index::{Key, Kind, Known, Sink as _, View};
 use crate::memory::Memory;
 use crate::metrics::ResourceLabel;
 use crate::wiring::Context;
-use crate::writes::Mark;
+use crate::writes::{Expect, Mark};
 use cloneset_api::CloneSet;
 use cloneset_plan::Snapshot;
 use cloneset_status::{Pod, Revision};
 use kube::Api;
+use kube::api::{ListParams, PartialObjectMeta};
 use kube::core::DeserializeGuard;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -75,12 +77,16 @@ pub async fn observe(context: &Context, key: &Key, memory: &mut Memory) -> Resul
     // Look again: catching up may have read objects live.
     let Some(View {
         known: Known::Readable(cloneset),
-        pods,
+        mut pods,
+        strays,
         revisions,
     }) = context.index.view(key)
     else {
         return Ok(Observed::Gone);
     };
+    for stray in strays {
+        pods.extend(look_for(context, key, &memory.uid, &stray).await?);
+    }
     let reserved_ids = memory.reserved_ids();
     Ok(Observed::Ready(Box::new(Snapshot {
         cloneset,
@@ -88,6 +94,23 @@ pub async fn observe(context: &Context, key: &Key, memory: &mut Memory) -> Resul
         revisions,
         reserved_ids,
     })))
+}
+
+/// Looks for a pod that left the watch without being seen deleted. It lives and is ours: it has lost its label, and
+/// counts. Otherwise it is gone for us.
+async fn look_for(
+    context: &Context,
+    key: &Key,
+    owner: &str,
+    stray: &Pod,
+) -> Result<Option<Arc<Pod>>, ObserveError> {
+    let mark = Mark::new(Kind::Pod, stray.name(), stray.uid(), Expect::Leaving);
+    let found = get::<Pod>(Api::namespaced(context.client.clone(), &key.namespace), &mark).await?;
+    let ours = found.filter(|pod| pod.uid() == stray.uid() && pod.controlling_cloneset() == Some(owner));
+    if ours.is_none() {
+        context.index.forget_stray(stray.uid());
+    }
+    Ok(ours.map(Arc::new))
 }
 
 /// Drops the marks that are seen, reads live what is overdue, and gives the time of the next deadline if any
@@ -111,6 +134,47 @@ async fn catch_up(
         }
     }
     Ok(memory.marks.iter().map(|mark| mark.deadline).min())
+}
+
+/// Before the first creation of a leader's term: lists the pods that the selector matches, by their metadata only, so
+/// that pods of ours which no watch shows (they lost their label while nobody looked) are counted before others are
+/// made in their place. True when there were some: then everything must be decided again.
+pub async fn search(
+    context: &Context,
+    key: &Key,
+    memory: &mut Memory,
+    selector: &str,
+) -> Result<bool, ObserveError> {
+    let term = context.leadership.term();
+    if memory.searched_in_term == term {
+        return Ok(false);
+    }
+    let (resource, name) = (Kind::Pod.resource(), selector.to_owned());
+    let api: Api<PartialObjectMeta<Pod>> = Api::namespaced(context.client.clone(), &key.namespace);
+    let found =
+        match tokio::time::timeout(READ_TIMEOUT, api.list(&ListParams::default().labels(selector))).await {
+            Ok(Ok(found)) => found,
+            Ok(Err(source)) => {
+                return Err(ObserveError::Read {
+                    resource,
+                    name,
+                    source: Box::new(source),
+                });
+            }
+            Err(_) => return Err(ObserveError::Timeout { resource, name }),
+        };
+    memory.searched_in_term = term;
+    let mut strays = 0;
+    for found in found.items {
+        let pod = Pod {
+            metadata: found.metadata,
+            ..Pod::default()
+        };
+        if pod.controlling_cloneset() == Some(memory.uid.as_str()) && context.index.add_stray(pod) {
+            strays += 1;
+        }
+    }
+    Ok(strays > 0)
 }
 
 async fn read_live(context: &Context, key: &Key, mark: &Mark) -> Result<(), ObserveError> {

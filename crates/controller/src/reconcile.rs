@@ -8,7 +8,7 @@ use crate::backoff;
 use crate::index::Key;
 use crate::memory::{Hold, Memory, Work};
 use crate::metrics::OutcomeLabel;
-use crate::observe::{ObserveError, Observed, observe};
+use crate::observe::{ObserveError, Observed, observe, search};
 use crate::report::{ReportError, Reported, report};
 use crate::send::WriteError;
 use crate::wiring::Context;
@@ -160,7 +160,11 @@ fn come_back(context: &Context, outcome: &Outcome, memory: &mut Memory) -> Optio
 
 fn hold(memory: &mut Memory, delay: Duration, work: &BTreeSet<Work>) -> Duration {
     let (until, generation) = (Instant::now() + delay, memory.generation);
-    memory.hold = Some(Hold { until, generation, work: work.clone() });
+    memory.hold = Some(Hold {
+        until,
+        generation,
+        work: work.clone(),
+    });
     delay
 }
 
@@ -193,9 +197,7 @@ async fn pass(context: &Context, key: &Key, memory: &mut Memory) -> Result<Outco
         Observed::Ready(snapshot) => snapshot,
         Observed::Gone => return Ok(Outcome::Gone),
         Observed::Behind(until) => {
-            return Ok(Outcome::Behind(
-                until.saturating_duration_since(Instant::now()),
-            ));
+            return Ok(Outcome::Behind(until.saturating_duration_since(Instant::now())));
         }
         Observed::Unreadable(reason) => {
             warn!(%key, reason, "the CloneSet cannot be read; no pod of it is changed");
@@ -207,6 +209,12 @@ async fn pass(context: &Context, key: &Key, memory: &mut Memory) -> Result<Outco
     let mut plan = plan(&snapshot, &desired, context.features, context.now());
     memory.generation = snapshot.cloneset.metadata.generation.unwrap_or_default();
     let held = hold_back(&mut plan, memory);
+    if plan.creates_pods()
+        && let Some(selector) = &desired.selector
+        && search(context, key, memory, &selector.to_string()).await?
+    {
+        return Ok(Outcome::Raced);
+    }
     // act (writes)
     let acted = act(context, &snapshot.cloneset, memory, &plan).await;
     log(key, &plan, &acted);

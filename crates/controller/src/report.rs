@@ -6,9 +6,10 @@
 
 use crate::act::{Acted, Attempt};
 use crate::events::{Happening, enumerate};
-use crate::index::{Kind, version_of};
+use crate::index::Kind;
 use crate::memory::Memory;
 use crate::metrics::ReasonLabel;
+use crate::owned::version_of;
 use crate::send::{self, Target, WriteError};
 use crate::wiring::Context;
 use crate::writes::{Expect, Mark};

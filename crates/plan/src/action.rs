@@ -26,6 +26,15 @@ pub struct Plan {
     pub outlook: Outlook,
 }
 
+impl Plan {
+    /// Does it make new pods?
+    pub fn creates_pods(&self) -> bool {
+        self.actions
+            .iter()
+            .any(|action| matches!(action, Action::CreatePod(_)))
+    }
+}
+
 /// The facts a status needs that only planning knows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outlook {
@@ -118,7 +127,10 @@ impl DeleteReason {
     pub fn event_reasons(self) -> (&'static str, &'static str) {
         match self {
             Self::ScaleIn | Self::Specified => (events::SUCCESSFUL_DELETE, events::FAILED_DELETE),
-            Self::Update => (events::SUCCESSFUL_UPDATE_POD_RECREATE, events::FAILED_UPDATE_POD_RECREATE),
+            Self::Update => (
+                events::SUCCESSFUL_UPDATE_POD_RECREATE,
+                events::FAILED_UPDATE_POD_RECREATE,
+            ),
         }
     }
 }

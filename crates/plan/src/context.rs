@@ -44,6 +44,13 @@ impl<'a> Context<'a> {
             },
         };
         let members = snapshot.active_pods().map(classify).collect();
-        Self { snapshot, desired, features, revisions, members, now }
+        Self {
+            snapshot,
+            desired,
+            features,
+            revisions,
+            members,
+            now,
+        }
     }
 }

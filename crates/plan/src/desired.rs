@@ -5,6 +5,7 @@
 //! a [`Problem`] too, never ignored.
 
 use crate::diff::Targets;
+use crate::rules;
 use cloneset_api::names::labels;
 use cloneset_api::{CloneSet, CloneSetSpec, IntOrString, Rounding};
 use cloneset_status::selector::Selector;
@@ -67,7 +68,9 @@ impl Desired {
     #[must_use]
     pub fn parse(cloneset: &CloneSet, existing: i32) -> Self {
         let spec = &cloneset.spec;
-        let mut parse = Parse { problems: Vec::new() };
+        let mut parse = Parse {
+            problems: rules::broken(spec),
+        };
         let selector = parse.selector(spec);
         let update_type = parse.update_type(spec);
         parse.unsupported(spec);
@@ -76,15 +79,28 @@ impl Desired {
         let paused = spec.update_strategy.paused.unwrap_or(false);
         let rolling = update_type != UpdateType::OnDelete;
         let strategy = &spec.update_strategy;
-        let written_surge = parse.count("spec.updateStrategy.maxSurge", strategy.max_surge.as_ref(), replicas, 0);
+        let written_surge = parse.count(
+            "spec.updateStrategy.maxSurge",
+            strategy.max_surge.as_ref(),
+            replicas,
+            0,
+        );
         let max_surge = if paused || !rolling { 0 } else { written_surge };
         let max_unavailable = parse.max_unavailable(spec, replicas, rolling, max_surge);
         let (partition, updates_all) = parse.partition(spec, replicas, rolling);
-        let scale_max_unavailable = match spec.scale_strategy.as_ref().and_then(|s| s.max_unavailable.as_ref()) {
+        let scale_max_unavailable = match spec
+            .scale_strategy
+            .as_ref()
+            .and_then(|s| s.max_unavailable.as_ref())
+        {
             None => i32::MAX,
             written => parse.count("spec.scaleStrategy.maxUnavailable", written, replicas, 0),
         };
-        let exclude = cloneset.metadata.labels.as_ref().and_then(|l| l.get(labels::EXCLUDE_PREPARING_DELETE));
+        let exclude = cloneset
+            .metadata
+            .labels
+            .as_ref()
+            .and_then(|l| l.get(labels::EXCLUDE_PREPARING_DELETE));
         Self {
             replicas,
             partition,
@@ -138,7 +154,12 @@ struct Parse {
 
 impl Parse {
     fn problem(&mut self, field: &'static str, value: String, rule: impl Into<String>, verdict: Verdict) {
-        self.problems.push(Problem { field, value, rule: rule.into(), verdict });
+        self.problems.push(Problem {
+            field,
+            value,
+            rule: rule.into(),
+            verdict,
+        });
     }
 
     fn selector(&mut self, spec: &CloneSetSpec) -> Option<Selector> {
@@ -189,7 +210,12 @@ impl Parse {
             None => 1,
             Some(count) if count >= 0 => count,
             Some(count) => {
-                self.problem("spec.replicas", count.to_string(), "0 or more", Verdict::InvalidCautious);
+                self.problem(
+                    "spec.replicas",
+                    count.to_string(),
+                    "0 or more",
+                    Verdict::InvalidCautious,
+                );
                 existing
             }
         }
@@ -203,7 +229,11 @@ impl Parse {
         if !rolling {
             return default.resolve(replicas, Rounding::Down).unwrap_or(0);
         }
-        let rounding = if max_surge > 0 { Rounding::Down } else { Rounding::Up };
+        let rounding = if max_surge > 0 {
+            Rounding::Down
+        } else {
+            Rounding::Up
+        };
         let written = spec.update_strategy.max_unavailable.as_ref().unwrap_or(&default);
         self.resolve(field, written, replicas, rounding).unwrap_or(0)
     }
@@ -214,14 +244,16 @@ impl Parse {
         let Some(written) = spec.update_strategy.partition.as_ref().filter(|_| rolling) else {
             return (0, true);
         };
-        let Some(count) =
-            self.resolve("spec.updateStrategy.partition", written, replicas, Rounding::Up)
+        let Some(count) = self.resolve("spec.updateStrategy.partition", written, replicas, Rounding::Up)
         else {
             return (replicas, false);
         };
         let at_least_one = matches!(written, IntOrString::String(text) if text != "100%");
-        let partition =
-            if at_least_one && replicas > 1 && count == replicas { replicas - 1 } else { count.min(replicas) };
+        let partition = if at_least_one && replicas > 1 && count == replicas {
+            replicas - 1
+        } else {
+            count.min(replicas)
+        };
         // Of a large enough set every percentage above zero keeps a pod back, so this asks the text, not the
         // present number of replicas.
         let updates_all = written.resolve(i32::MAX, Rounding::Up) == Ok(0);
@@ -229,7 +261,13 @@ impl Parse {
     }
 
     /// A count or percentage rounded up; `cautious` stands in for a bad or absent one.
-    fn count(&mut self, field: &'static str, written: Option<&IntOrString>, replicas: i32, cautious: i32) -> i32 {
+    fn count(
+        &mut self,
+        field: &'static str,
+        written: Option<&IntOrString>,
+        replicas: i32,
+        cautious: i32,
+    ) -> i32 {
         written
             .and_then(|value| self.resolve(field, value, replicas, Rounding::Up))
             .unwrap_or(cautious)
@@ -245,7 +283,12 @@ impl Parse {
         match written.resolve(replicas, rounding) {
             Ok(count) => Some(count),
             Err(rule) => {
-                self.problem(field, written.to_string(), rule.to_string(), Verdict::InvalidCautious);
+                self.problem(
+                    field,
+                    written.to_string(),
+                    rule.to_string(),
+                    Verdict::InvalidCautious,
+                );
                 None
             }
         }
@@ -263,7 +306,12 @@ impl Parse {
     }
 
     fn not_yet(&mut self, field: &'static str, value: String) {
-        self.problem(field, value, "not supported by this version", Verdict::Unsupported);
+        self.problem(
+            field,
+            value,
+            "not supported by this version",
+            Verdict::Unsupported,
+        );
     }
 
     /// Fields whose behaviour is not built yet. Empty structs, as Go clients write them, ask for nothing.
@@ -285,11 +333,16 @@ impl Parse {
                 self.not_yet(field, format!("{length} entries"));
             }
         };
-        list("spec.volumeClaimTemplates", volume_claim_templates.as_ref().map_or(0, Vec::len));
+        list(
+            "spec.volumeClaimTemplates",
+            volume_claim_templates.as_ref().map_or(0, Vec::len),
+        );
         let scale = scale_strategy.as_ref();
         list(
             "spec.scaleStrategy.podsToDelete",
-            scale.and_then(|scale| scale.pods_to_delete.as_ref()).map_or(0, Vec::len),
+            scale
+                .and_then(|scale| scale.pods_to_delete.as_ref())
+                .map_or(0, Vec::len),
         );
         list(
             "spec.updateStrategy.scatterStrategy",
@@ -298,11 +351,15 @@ impl Parse {
         let priority = update_strategy.priority_strategy.as_ref();
         list(
             "spec.updateStrategy.priorityStrategy.weightPriority",
-            priority.and_then(|priority| priority.weight_priority.as_ref()).map_or(0, Vec::len),
+            priority
+                .and_then(|priority| priority.weight_priority.as_ref())
+                .map_or(0, Vec::len),
         );
         list(
             "spec.updateStrategy.priorityStrategy.orderPriority",
-            priority.and_then(|priority| priority.order_priority.as_ref()).map_or(0, Vec::len),
+            priority
+                .and_then(|priority| priority.order_priority.as_ref())
+                .map_or(0, Vec::len),
         );
         let hooks = lifecycle.as_ref().map(|lifecycle| {
             [
@@ -313,7 +370,10 @@ impl Parse {
         });
         for (field, hook) in hooks.into_iter().flatten() {
             let Some(hook) = hook else { continue };
-            let labels = hook.labels_handler.as_ref().map_or(0, std::collections::BTreeMap::len);
+            let labels = hook
+                .labels_handler
+                .as_ref()
+                .map_or(0, std::collections::BTreeMap::len);
             let finalizers = hook.finalizers_handler.as_ref().map_or(0, Vec::len);
             if labels + finalizers > 0 {
                 self.not_yet(field, format!("{labels} labels and {finalizers} finalizers"));

@@ -22,7 +22,12 @@ pub fn instance_ids<'a>(uid: &'a str, taken: &'a BTreeSet<&'a str>) -> impl Iter
 
 /// The first `length` safe letters of a digest.
 pub(crate) fn encode(digest: &[u8], length: usize) -> String {
-    let letter = |byte: &u8| ALPHABET.get(usize::from(*byte) % ALPHABET.len()).copied().map_or('b', char::from);
+    let letter = |byte: &u8| {
+        ALPHABET
+            .get(usize::from(*byte) % ALPHABET.len())
+            .copied()
+            .map_or('b', char::from)
+    };
     digest.iter().take(length).map(letter).collect()
 }
 
@@ -41,13 +46,20 @@ mod tests {
         assert_eq!(ids, first("uid-1", &[], 4));
         assert_ne!(ids, first("uid-2", &[], 4));
         let rest: Vec<_> = ids.iter().skip(1).cloned().collect();
-        assert_eq!(first("uid-1", &[&ids[0]], 3), rest, "a taken id is skipped, the others keep their order");
+        assert_eq!(
+            first("uid-1", &[&ids[0]], 3),
+            rest,
+            "a taken id is skipped, the others keep their order"
+        );
     }
 
     #[test]
     fn ten_thousand_ids_are_distinct_and_well_formed() {
         let ids = first("uid", &[], 10_000);
         assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), 10_000);
-        assert!(ids.iter().all(|id| id.len() == LENGTH && id.bytes().all(|b| ALPHABET.contains(&b))));
+        assert!(
+            ids.iter()
+                .all(|id| id.len() == LENGTH && id.bytes().all(|b| ALPHABET.contains(&b)))
+        );
     }
 }

@@ -13,6 +13,7 @@ pub mod manifest;
 pub mod normalise;
 mod order;
 pub mod revision;
+mod rules;
 mod scale;
 pub mod snapshot;
 mod update;
@@ -34,7 +35,10 @@ use revision::Revisions;
 pub fn plan(snapshot: &Snapshot, desired: &Desired, features: Features, now: Timestamp) -> Plan {
     let revisions = Revisions::resolve(snapshot);
     let context = Context::new(snapshot, desired, features, &revisions, now);
-    let mut plan = Plan { outlook: outlook(&context), ..Plan::default() };
+    let mut plan = Plan {
+        outlook: outlook(&context),
+        ..Plan::default()
+    };
     await_availability(&context, &mut plan);
     if snapshot.cloneset.metadata.deletion_timestamp.is_some() {
         plan.waits.push(Wait::Deleting);
@@ -66,20 +70,31 @@ pub fn plan(snapshot: &Snapshot, desired: &Desired, features: Features, now: Tim
             plan.waits.push(Wait::ScalingFirst);
         }
     }
-    let stored_current = snapshot.cloneset.status.as_ref().and_then(|status| status.current_revision.as_deref());
+    let stored_current = snapshot
+        .cloneset
+        .status
+        .as_ref()
+        .and_then(|status| status.current_revision.as_deref());
     let live = [
         revisions.update.name.as_str(),
         revisions.current.name.as_str(),
         stored_current.unwrap_or_default(),
     ];
-    plan.actions.extend(revision::surplus(snapshot, live, desired.revision_history_limit));
+    plan.actions
+        .extend(revision::surplus(snapshot, live, desired.revision_history_limit));
     plan
 }
 
 /// The facts status needs. The current revision moves by intent only: the partition as written asks for every
 /// pod, and every pod is there and updated (`design.md` 6, deviation 6).
 fn outlook(context: &Context<'_>) -> Outlook {
-    let Context { snapshot, desired, revisions, now, .. } = context;
+    let Context {
+        snapshot,
+        desired,
+        revisions,
+        now,
+        ..
+    } = context;
     let counts = Counts::of(
         snapshot.active_pods(),
         |pod| revisions.is_new(pod),
@@ -87,7 +102,11 @@ fn outlook(context: &Context<'_>) -> Outlook {
         *now,
     );
     let complete = counts.updated == counts.replicas && counts.replicas == desired.replicas;
-    let current = if desired.updates_all && complete { &revisions.update } else { &revisions.current };
+    let current = if desired.updates_all && complete {
+        &revisions.update
+    } else {
+        &revisions.current
+    };
     // A revision that is yet to be written is not named while the spec does not allow writing it.
     let known = !desired.is_blocked() || revisions.write.is_none();
     Outlook {

@@ -36,9 +36,18 @@ pub struct NewPod {
 }
 
 impl NewPod {
-    pub(crate) fn new(cloneset: &str, id: String, revision: &Arc<RevisionTemplate>, short_hash: bool) -> Self {
+    pub(crate) fn new(
+        cloneset: &str,
+        id: String,
+        revision: &Arc<RevisionTemplate>,
+        short_hash: bool,
+    ) -> Self {
         let full = revision.name.as_str();
-        let label = if short_hash || full.len() > MAX_LABEL_VALUE { short_revision(full) } else { full };
+        let label = if short_hash || full.len() > MAX_LABEL_VALUE {
+            short_revision(full)
+        } else {
+            full
+        };
         Self {
             name: format!("{cloneset}-{id}"),
             id,
@@ -52,7 +61,10 @@ impl NewPod {
         let template = &self.revision.template;
         let mut metadata = Map::new();
         for field in ["labels", "annotations", "finalizers"] {
-            if let Some(value) = template.pointer(&format!("/metadata/{field}")).filter(|value| !value.is_null()) {
+            if let Some(value) = template
+                .pointer(&format!("/metadata/{field}"))
+                .filter(|value| !value.is_null())
+            {
                 metadata.insert(field.into(), value.clone());
             }
         }
@@ -68,7 +80,12 @@ impl NewPod {
         for (key, value) in own_labels {
             set(&mut metadata, "labels", key, value);
         }
-        set(&mut metadata, "annotations", annotations::LIFECYCLE_TIMESTAMP, &rfc3339(now));
+        set(
+            &mut metadata,
+            "annotations",
+            annotations::LIFECYCLE_TIMESTAMP,
+            &rfc3339(now),
+        );
         json!({
             "apiVersion": "v1",
             "kind": "Pod",
@@ -93,7 +110,9 @@ pub fn owner_reference(owner: &CloneSet) -> Value {
 
 /// A time as Kruise writes it into annotations: RFC 3339, whole seconds.
 pub(crate) fn rfc3339(time: Timestamp) -> String {
-    Timestamp::from_second(time.as_second()).unwrap_or(time).to_string()
+    Timestamp::from_second(time.as_second())
+        .unwrap_or(time)
+        .to_string()
 }
 
 fn set(metadata: &mut Map<String, Value>, field: &str, key: &str, value: &str) {
@@ -104,7 +123,9 @@ fn set(metadata: &mut Map<String, Value>, field: &str, key: &str, value: &str) {
 }
 
 fn with_readiness_gate(mut spec: Value) -> Value {
-    let Some(fields) = spec.as_object_mut() else { return spec };
+    let Some(fields) = spec.as_object_mut() else {
+        return spec;
+    };
     let gates = fields.entry("readinessGates").or_insert_with(|| json!([]));
     if gates.is_null() {
         *gates = json!([]);
@@ -132,7 +153,10 @@ mod tests {
     }
 
     fn pod_of(revision: &str, template: Value) -> Value {
-        let revision = Arc::new(RevisionTemplate { name: revision.to_owned(), template });
+        let revision = Arc::new(RevisionTemplate {
+            name: revision.to_owned(),
+            template,
+        });
         NewPod::new("web", "bcdfg".into(), &revision, false).manifest(&owner(), Timestamp::UNIX_EPOCH)
     }
 
@@ -185,9 +209,15 @@ mod tests {
 
     #[test]
     fn nulls_where_go_clients_write_them_and_a_gate_already_there_do_no_harm() {
-        let pod = pod_of("web-hash", json!({"metadata": {"labels": null}, "spec": {"readinessGates": null}}));
+        let pod = pod_of(
+            "web-hash",
+            json!({"metadata": {"labels": null}, "spec": {"readinessGates": null}}),
+        );
         assert_eq!(pod["metadata"]["labels"]["pod-template-hash"], "hash");
-        assert_eq!(pod["spec"]["readinessGates"], json!([{"conditionType": "InPlaceUpdateReady"}]));
+        assert_eq!(
+            pod["spec"]["readinessGates"],
+            json!([{"conditionType": "InPlaceUpdateReady"}])
+        );
         let again = pod_of("web-hash", json!({"spec": pod["spec"]}));
         assert_eq!(again["spec"], pod["spec"]);
     }
@@ -195,8 +225,14 @@ mod tests {
     #[test]
     fn a_revision_name_too_long_for_a_label_is_carried_in_its_short_form() {
         let long = format!("{}-hash", "w".repeat(60));
-        assert_eq!(pod_of(&long, json!({}))["metadata"]["labels"]["controller-revision-hash"], "hash");
+        assert_eq!(
+            pod_of(&long, json!({}))["metadata"]["labels"]["controller-revision-hash"],
+            "hash"
+        );
         let fits = format!("{}-hash", "w".repeat(58));
-        assert_eq!(pod_of(&fits, json!({}))["metadata"]["labels"]["controller-revision-hash"], fits.as_str());
+        assert_eq!(
+            pod_of(&fits, json!({}))["metadata"]["labels"]["controller-revision-hash"],
+            fits.as_str()
+        );
     }
 }

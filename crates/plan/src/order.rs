@@ -24,7 +24,10 @@ impl Standing {
             Some("Running") => 2,
             _ => 0,
         };
-        Self { has_node: pod.has_node(), phase }
+        Self {
+            has_node: pod.has_node(),
+            phase,
+        }
     }
 }
 
@@ -42,7 +45,11 @@ impl Age {
         Self {
             ready_since: pod.ready_since().map(Reverse),
             restarts: Reverse(pod.restarts()),
-            created: pod.metadata.creation_timestamp.as_ref().map(|time| Reverse(time.0)),
+            created: pod
+                .metadata
+                .creation_timestamp
+                .as_ref()
+                .map(|time| Reverse(time.0)),
             name: pod.name().to_owned(),
         }
     }
@@ -60,7 +67,14 @@ pub(crate) fn sort_for_scale_in(pods: &mut [&Pod], is_available: impl Fn(&Pod) -
     pods.sort_by_cached_key(|pod| {
         let ready = pod.condition_is_true(READY);
         let rank = Reverse(ranks.get(pod.uid()).copied().unwrap_or(0));
-        (Standing::of(pod), is_available(pod), ready, deletion_cost(pod), rank, Age::of(pod))
+        (
+            Standing::of(pod),
+            is_available(pod),
+            ready,
+            deletion_cost(pod),
+            rank,
+            Age::of(pod),
+        )
     });
 }
 
@@ -76,10 +90,20 @@ fn same_node_ranks<'a>(pods: &[&'a Pod]) -> BTreeMap<&'a str, usize> {
     let mut ranks = BTreeMap::new();
     for mut on_node in by_node.into_values() {
         on_node.sort_by_cached_key(|pod| {
-            (Standing::of(pod), pod.condition_is_true(READY), deletion_cost(pod), Age::of(pod))
+            (
+                Standing::of(pod),
+                pod.condition_is_true(READY),
+                deletion_cost(pod),
+                Age::of(pod),
+            )
         });
         let count = on_node.len();
-        ranks.extend(on_node.into_iter().enumerate().map(|(index, pod)| (pod.uid(), count - 1 - index)));
+        ranks.extend(
+            on_node
+                .into_iter()
+                .enumerate()
+                .map(|(index, pod)| (pod.uid(), count - 1 - index)),
+        );
     }
     ranks
 }
@@ -139,17 +163,22 @@ mod tests {
             pod("w-not-ready", not_ready),
             pod("v-not-available", json!({})),
             pod("u-cheap", cost("-5")),
-            pod("t-recently-ready", json!({"status": {"conditions": [
-                {"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:20Z"}]}})),
+            pod(
+                "t-recently-ready",
+                json!({"status": {"conditions": [
+                {"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:20Z"}]}}),
+            ),
             pod("s-restarted", restarted),
-            pod("r-young", json!({"metadata": {"creationTimestamp": "2026-01-01T00:00:05Z"}})),
+            pod(
+                "r-young",
+                json!({"metadata": {"creationTimestamp": "2026-01-01T00:00:05Z"}}),
+            ),
             pod("a-plain", json!({})),
             pod("b-same-but-for-the-name", json!({})),
             pod("a-dear", cost("7")),
         ];
         let expected: Vec<String> = pods.iter().map(|pod| pod.name().to_owned()).collect();
-        let available: Vec<&str> =
-            expected.iter().skip(5).map(String::as_str).collect();
+        let available: Vec<&str> = expected.iter().skip(5).map(String::as_str).collect();
         let mut shuffled = pods.to_vec();
         shuffled.reverse();
         assert_eq!(scale_in_order(&shuffled, &available), expected);
@@ -158,24 +187,38 @@ mod tests {
     #[test]
     fn scenario_117_the_fuller_node_gives_first() {
         let on = |name: &str, node: &str| pod(name, json!({"spec": {"nodeName": node}}));
-        let pods = [on("a1", "a"), on("a2", "a"), on("a3", "a"), on("b1", "b"), on("b2", "b"), on("c1", "c")];
+        let pods = [
+            on("a1", "a"),
+            on("a2", "a"),
+            on("a3", "a"),
+            on("b1", "b"),
+            on("b2", "b"),
+            on("c1", "c"),
+        ];
         let refs: Vec<&Pod> = pods.iter().collect();
         let ranks = same_node_ranks(&refs);
         let by_name: Vec<_> = ranks.into_iter().collect();
-        assert_eq!(by_name, [("a1", 2), ("a2", 1), ("a3", 0), ("b1", 1), ("b2", 0), ("c1", 0)]);
-        assert_eq!(scale_in_order(&pods, &["a1", "a2", "a3", "b1", "b2", "c1"])[..2], ["a1", "a2"]);
+        assert_eq!(
+            by_name,
+            [("a1", 2), ("a2", 1), ("a3", 0), ("b1", 1), ("b2", 0), ("c1", 0)]
+        );
+        assert_eq!(
+            scale_in_order(&pods, &["a1", "a2", "a3", "b1", "b2", "c1"])[..2],
+            ["a1", "a2"]
+        );
     }
 
     #[test]
     fn scenario_138_updates_go_by_phase_before_readiness() {
-        let pending = |ready: &str| {
-            json!({"status": {"phase": "Pending", "conditions": [{"type": "Ready", "status": ready}]}})
-        };
+        let pending = |ready: &str| json!({"status": {"phase": "Pending", "conditions": [{"type": "Ready", "status": ready}]}});
         let pods = [
             pod("0", pending("True")),
             pod("1", pending("False")),
             pod("3", json!({})),
-            pod("4", json!({"status": {"conditions": [{"type": "Ready", "status": "False"}]}})),
+            pod(
+                "4",
+                json!({"status": {"conditions": [{"type": "Ready", "status": "False"}]}}),
+            ),
         ];
         let mut sorted: Vec<&Pod> = pods.iter().collect();
         sort_for_update(&mut sorted);
@@ -186,11 +229,21 @@ mod tests {
     #[test]
     fn a_deletion_cost_counts_only_when_it_is_a_canonical_int32() {
         for (text, cost) in [
-            ("5", 5), ("-7", -7), ("0", 0), ("2147483647", i32::MAX),
-            ("+5", 0), ("008", 0), ("2147483648", 0), ("", 0), ("many", 0), (" 5", 0),
+            ("5", 5),
+            ("-7", -7),
+            ("0", 0),
+            ("2147483647", i32::MAX),
+            ("+5", 0),
+            ("008", 0),
+            ("2147483648", 0),
+            ("", 0),
+            ("many", 0),
+            (" 5", 0),
         ] {
-            let annotated =
-                pod("p", json!({"metadata": {"annotations": {"controller.kubernetes.io/pod-deletion-cost": text}}}));
+            let annotated = pod(
+                "p",
+                json!({"metadata": {"annotations": {"controller.kubernetes.io/pod-deletion-cost": text}}}),
+            );
             assert_eq!(deletion_cost(&annotated), cost, "{text:?}");
         }
     }

@@ -52,8 +52,12 @@ impl Revisions {
             .copied()
             .collect();
         let newest = history.last().map_or(0, |revision| revision.revision);
-        let stored_collisions =
-            snapshot.cloneset.status.as_ref().and_then(|status| status.collision_count).unwrap_or(0);
+        let stored_collisions = snapshot
+            .cloneset
+            .status
+            .as_ref()
+            .and_then(|status| status.collision_count)
+            .unwrap_or(0);
 
         let mut collision_count = stored_collisions;
         let (update, write) = match equal.last() {
@@ -70,20 +74,32 @@ impl Revisions {
                 let (name, collisions) = free_name(snapshot, &wanted, stored_collisions);
                 collision_count = collisions;
                 let new = new_revision(&snapshot.cloneset.spec.template.labels(), name, template, newest);
-                let update = RevisionTemplate { name: new.name.clone(), template: template.clone() };
+                let update = RevisionTemplate {
+                    name: new.name.clone(),
+                    template: template.clone(),
+                };
                 (Arc::new(update), Some(RevisionWrite::Create(new)))
             }
         };
         let mut same_as_update: BTreeSet<String> =
             equal.iter().map(|revision| revision.name().to_owned()).collect();
         same_as_update.insert(update.name.clone());
-        let stored_current =
-            snapshot.cloneset.status.as_ref().and_then(|status| status.current_revision.as_deref());
+        let stored_current = snapshot
+            .cloneset
+            .status
+            .as_ref()
+            .and_then(|status| status.current_revision.as_deref());
         let current = history
             .iter()
             .find(|revision| Some(revision.name()) == stored_current && revision.template().is_some())
             .map_or_else(|| Arc::clone(&update), |revision| recorded(revision));
-        Self { update, current, write, collision_count, same_as_update }
+        Self {
+            update,
+            current,
+            write,
+            collision_count,
+            same_as_update,
+        }
     }
 
     /// Does the pod already run what the template says?
@@ -122,7 +138,10 @@ fn recorded(revision: &Revision) -> Arc<RevisionTemplate> {
     if let Some(fields) = template.as_object_mut() {
         fields.remove("$patch");
     }
-    Arc::new(RevisionTemplate { name: revision.name().to_owned(), template })
+    Arc::new(RevisionTemplate {
+        name: revision.name().to_owned(),
+        template,
+    })
 }
 
 /// The revision's name, and how many collisions it took. A name in use by other content of ours is passed over
@@ -141,7 +160,13 @@ fn free_name(snapshot: &Snapshot, canonical: &str, collisions: i32) -> (String, 
 }
 
 fn hash(canonical: &str, collisions: i32) -> String {
-    encode(&Sha256::new().chain_update(canonical).chain_update(collisions.to_string()).finalize(), HASH_LENGTH)
+    encode(
+        &Sha256::new()
+            .chain_update(canonical)
+            .chain_update(collisions.to_string())
+            .finalize(),
+        HASH_LENGTH,
+    )
 }
 
 fn new_revision(

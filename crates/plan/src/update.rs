@@ -159,38 +159,58 @@ enum Entry {
 }
 
 fn in_service(pod: &Pod, now: Timestamp) -> Entry {
-    let (mut set_labels, mut set_annotations) = (BTreeMap::new(), BTreeMap::new());
-    match pod.lifecycle_state() {
-        LifecycleState::PreparingNormal if !pod.has_node() => return Entry::Waiting,
-        LifecycleState::PreparingNormal => {
-            set_labels.insert(labels::LIFECYCLE_STATE.to_owned(), lifecycle::NORMAL.to_owned());
-            set_annotations.insert(annotations::LIFECYCLE_TIMESTAMP.to_owned(), rfc3339(now));
+    let mut write = InService {
+        name: pod.name().to_owned(),
+        uid: pod.uid().to_owned(),
+        gate: false,
+        labels: lost_labels(pod),
+        annotations: BTreeMap::new(),
+        at: now,
+    };
+    let is_new = pod.lifecycle_state() == LifecycleState::PreparingNormal;
+    let entry = match pod.lifecycle_state() {
+        LifecycleState::PreparingNormal if !pod.has_node() => Entry::Waiting,
+        LifecycleState::PreparingNormal | LifecycleState::Unset | LifecycleState::Normal => {
+            write.gate =
+                pod.has_in_place_gate() && !pod.condition_is_true(pod_conditions::IN_PLACE_UPDATE_READY);
+            Entry::InService
         }
-        LifecycleState::Unset | LifecycleState::Normal => {}
         LifecycleState::PreparingUpdate
         | LifecycleState::Updating
         | LifecycleState::Updated
         | LifecycleState::PreparingDelete
-        | LifecycleState::Unknown => return Entry::InService,
+        | LifecycleState::Unknown => Entry::InService,
+    };
+    if is_new && pod.has_node() {
+        write
+            .labels
+            .insert(labels::LIFECYCLE_STATE.to_owned(), lifecycle::NORMAL.to_owned());
+        write
+            .annotations
+            .insert(annotations::LIFECYCLE_TIMESTAMP.to_owned(), rfc3339(now));
+    }
+    if write.gate || !write.labels.is_empty() {
+        Entry::Due(write)
+    } else {
+        entry
+    }
+}
+
+/// Labels that a pod of ours must carry and has lost: without the instance id no watch of ours shows it.
+fn lost_labels(pod: &Pod) -> BTreeMap<String, String> {
+    let mut lost = BTreeMap::new();
+    if pod.instance_id().is_none()
+        && let Some((_, id)) = pod.name().rsplit_once('-')
+    {
+        lost.insert(labels::INSTANCE_ID.to_owned(), id.to_owned());
     }
     if pod.label(labels::POD_TEMPLATE_HASH).is_none()
         && let Some(revision) = pod.label(labels::REVISION)
     {
-        set_labels.insert(
+        lost.insert(
             labels::POD_TEMPLATE_HASH.to_owned(),
             short_revision(revision).to_owned(),
         );
     }
-    let gate = pod.has_in_place_gate() && !pod.condition_is_true(pod_conditions::IN_PLACE_UPDATE_READY);
-    if !gate && set_labels.is_empty() {
-        return Entry::InService;
-    }
-    Entry::Due(InService {
-        name: pod.name().to_owned(),
-        uid: pod.uid().to_owned(),
-        gate,
-        labels: set_labels,
-        annotations: set_annotations,
-        at: now,
-    })
+    lost
 }

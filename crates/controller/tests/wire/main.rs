@@ -385,3 +385,59 @@ async fn an_unsupported_field_is_told_and_no_pod_is_changed() {
     assert_eq!(after, before);
     assert_eq!(running.status()["observedGeneration"], 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_lost_its_label_gets_it_back_and_no_pod_is_made_beside_it() {
+    let server = Server::new();
+    server.put("clonesets", cloneset(3, "web:v1", 0));
+    let running = Running::start(&server);
+    running.settle().await;
+    // To a watch by label this looks as if the pod had been deleted.
+    let mut pod = server.objects("pods")[0].clone();
+    pod["metadata"]["labels"]
+        .as_object_mut()
+        .unwrap()
+        .remove("apps.kruise.io/cloneset-instance-id");
+    server.put_out_of_sight("pods", pod.clone());
+    running.settle().await;
+
+    assert_eq!(server.objects("pods").len(), 3, "no replacement");
+    let repaired = server.objects("pods")[0].clone();
+    let id = &repaired["metadata"]["labels"]["apps.kruise.io/cloneset-instance-id"];
+    assert!(
+        repaired["metadata"]["name"]
+            .as_str()
+            .unwrap()
+            .ends_with(id.as_str().unwrap())
+    );
+    assert_eq!(running.status()["availableReplicas"], 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_leader_finds_pods_that_no_watch_shows_before_it_makes_others() {
+    let server = Server::new();
+    server.put("clonesets", cloneset(2, "web:v1", 0));
+    let owner = json!([{"apiVersion": "apps.kruise.io/v1alpha1", "kind": "CloneSet", "name": "web", "uid": "u-1",
+                        "controller": true}]);
+    server.put_out_of_sight(
+        "pods",
+        json!({"apiVersion": "v1", "kind": "Pod",
+               "metadata": {"namespace": "shop", "name": "web-bcdfg", "uid": "lost", "ownerReferences": owner,
+                            "labels": {"app": "web"}},
+               "spec": {"nodeName": "node"}, "status": {"phase": "Running"}}),
+    );
+    let running = Running::start(&server);
+    running.settle().await;
+
+    let pods = server.objects("pods");
+    let live: Vec<&str> = pods
+        .iter()
+        .map(|pod| pod["metadata"]["uid"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        running.count(&Method::POST, "pods") + 1,
+        2 + running.count(&Method::DELETE, "pods"),
+        "{live:?}"
+    );
+    assert_eq!(running.status()["replicas"], 2);
+}

@@ -134,6 +134,19 @@ impl Server {
         self.state.lock().unwrap().store(collection, object);
     }
 
+    /// Somebody else changes an object so that it no longer has the label it is watched by.
+    pub(crate) fn put_out_of_sight(&self, collection: &str, mut object: Value) {
+        let mut state = self.state.lock().unwrap();
+        state.version += 1;
+        object["metadata"]["resourceVersion"] = json!(state.version.to_string());
+        state
+            .objects
+            .entry(collection.to_owned())
+            .or_default()
+            .insert(key_of(&object), object.clone());
+        state.announce(collection, "DELETED", &object);
+    }
+
     async fn answer(&self, request: Request<kube::client::Body>) -> Result<Response<Body>, Infallible> {
         let (head, body) = request.into_parts();
         let bytes = body.collect_bytes().await.unwrap();
@@ -169,7 +182,7 @@ impl Server {
         };
         match (&request.method, key) {
             (&Method::GET, None) if query.contains("watch=true") => state.watch(collection),
-            (&Method::GET, None) => state.list(collection),
+            (&Method::GET, None) => state.list(collection, query),
             (&Method::GET, Some(key)) => state.get(collection, &key),
             (&Method::POST, _) => state.create(collection, request.body.clone()),
             (&Method::PATCH, Some(key)) => state.patch(collection, &key, subresource, &request.body),
@@ -213,12 +226,26 @@ fn status(code: u16, reason: &str, message: &str) -> Response<Body> {
 }
 
 impl State {
-    fn list(&self, collection: &str) -> Response<Body> {
+    /// Of selectors only two forms are known: a key that must be there, and `key=value`.
+    fn list(&self, collection: &str, query: &str) -> Response<Body> {
+        let selector = query
+            .split('&')
+            .find_map(|pair| pair.strip_prefix("labelSelector="))
+            .unwrap_or_default();
+        let selector = selector.replace("%2F", "/").replace("%3D", "=");
+        let matches = |object: &&Value| {
+            let labels = &object["metadata"]["labels"];
+            match selector.split_once('=') {
+                Some((key, value)) => labels[key] == value,
+                None => selector.is_empty() || !labels[&selector].is_null(),
+            }
+        };
         let items: Vec<&Value> = self
             .objects
             .get(collection)
             .into_iter()
             .flat_map(BTreeMap::values)
+            .filter(matches)
             .collect();
         let version = self.version.to_string();
         respond(

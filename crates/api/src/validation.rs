@@ -1,0 +1,299 @@
+//! What the API server refuses: the rules of `behaviour.md` 10.2 that need no look-up, as part of the CRD.
+//!
+//! Rules only say what is wrong; what stands in for a bad value that slipped past them is `Desired`'s to say, and
+//! a test holds both to the same verdicts. Messages name field, value and rule. No webhook is involved.
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    JSON, JSONSchemaProps, JSONSchemaPropsOrArray, ValidationRule,
+};
+use serde_json::json;
+
+/// A CEL rule at a place in the schema.
+struct Rule {
+    /// Path of the schema it belongs to, from the root; `[]` goes into a list's items.
+    at: &'static str,
+    /// The expression that must hold.
+    holds: String,
+    /// The message, as a CEL expression that gives text.
+    message: &'static str,
+    /// Where below `at` the mistake is, for the error's field path.
+    field: Option<&'static str>,
+    /// Judged on creation too, with `oldSelf` optional.
+    old_is_optional: bool,
+}
+
+impl Rule {
+    fn new(at: &'static str, holds: impl Into<String>, message: &'static str) -> Self {
+        Self {
+            at,
+            holds: holds.into(),
+            message,
+            field: None,
+            old_is_optional: false,
+        }
+    }
+
+    fn about(mut self, field: &'static str) -> Self {
+        self.field = Some(field);
+        self
+    }
+
+    fn with_optional_old(mut self) -> Self {
+        self.old_is_optional = true;
+        self
+    }
+}
+
+/// A count or a percentage, as [`crate::IntOrString::resolve`] reads it.
+const COUNT_OR_PERCENTAGE: &str =
+    "type(self) == int ? int(self) >= 0 : string(self).matches('^[0-9]{1,9}([.][0-9]{1,9})?%$')";
+const COUNT_MESSAGE: &str = "'must be an integer of 0 or more, or a percentage such as \"20%\" or \"12.5%\", not ' + \
+    (type(self) == int ? string(self) : '\"' + string(self) + '\"')";
+
+/// Is the count or percentage at `field` absent or zero?
+fn is_zero(field: &str) -> String {
+    format!(
+        "(!has({field}) || (type({field}) == int ? int({field}) == 0 : string({field}).matches('^0+([.]0+)?%$')))"
+    )
+}
+
+/// Rules about surge and unavailable hold only when the strategy is written anew: rules on the spec also run on
+/// `/scale`, and an autoscaler must not be stopped by what a person wrote long ago.
+fn when_strategy_changes(holds: &str) -> String {
+    format!("(oldSelf.hasValue() && oldSelf.value().updateStrategy == self.updateStrategy) || ({holds})")
+}
+
+fn rules() -> Vec<Rule> {
+    let counts = [
+        "spec.scaleStrategy.maxUnavailable",
+        "spec.updateStrategy.partition",
+        "spec.updateStrategy.maxUnavailable",
+        "spec.updateStrategy.maxSurge",
+    ];
+    let mut rules = selector_rules();
+    rules.extend(template_rules());
+    rules.extend(strategy_rules());
+    rules.extend(counts.map(|at| Rule::new(at, COUNT_OR_PERCENTAGE, COUNT_MESSAGE)));
+    rules
+}
+
+fn selector_rules() -> Vec<Rule> {
+    let not_empty = "(has(self.matchLabels) && size(self.matchLabels) > 0) || \
+        (has(self.matchExpressions) && size(self.matchExpressions) > 0)";
+    let labels_match = "!has(self.selector.matchLabels) || self.selector.matchLabels.all(k, \
+        has(self.template.metadata) && has(self.template.metadata.labels) && \
+        k in self.template.metadata.labels && \
+        self.template.metadata.labels[k] == self.selector.matchLabels[k])";
+    let expressions_match = "!has(self.selector.matchExpressions) || self.selector.matchExpressions.all(e, \
+        has(self.template.metadata) && has(self.template.metadata.labels) && \
+        e.key in self.template.metadata.labels \
+        ? (e.operator == 'Exists' || \
+           (has(e.values) && (e.operator == 'In') == (self.template.metadata.labels[e.key] in e.values) && \
+            e.operator in ['In', 'NotIn'])) \
+        : e.operator in ['NotIn', 'DoesNotExist'])";
+    let values_fit = "self.operator in ['In', 'NotIn'] ? (has(self.values) && size(self.values) > 0) \
+        : (!has(self.values) || size(self.values) == 0)";
+    vec![
+        Rule::new(
+            "spec.selector",
+            not_empty,
+            "'must have at least one requirement: the empty selector {} would match every pod'",
+        ),
+        Rule::new(
+            "spec.selector",
+            "self == oldSelf",
+            "'is immutable: create another CloneSet to select other pods'",
+        ),
+        Rule::new(
+            "spec.selector.matchExpressions[]",
+            values_fit,
+            "'operator ' + self.operator + \
+             (self.operator in ['In', 'NotIn'] ? ' needs values' : ' takes no values')",
+        ),
+        Rule::new(
+            "spec",
+            labels_match,
+            "'must carry every label of spec.selector.matchLabels with its value'",
+        )
+        .about(".template.metadata.labels"),
+        Rule::new(
+            "spec",
+            expressions_match,
+            "'must meet every requirement of spec.selector.matchExpressions'",
+        )
+        .about(".template.metadata.labels"),
+    ]
+}
+
+fn template_rules() -> Vec<Rule> {
+    vec![
+        Rule::new(
+            "spec.template.spec",
+            "!has(self.restartPolicy) || self.restartPolicy in ['', 'Always']",
+            "'must be Always or absent, not \"' + self.restartPolicy + '\"'",
+        )
+        .about(".restartPolicy"),
+        Rule::new(
+            "spec.template.spec",
+            "!has(self.activeDeadlineSeconds)",
+            "'must be absent, not %d'.format([self.activeDeadlineSeconds])",
+        )
+        .about(".activeDeadlineSeconds"),
+    ]
+}
+
+fn strategy_rules() -> Vec<Rule> {
+    let (unavailable, surge) = (
+        is_zero("self.updateStrategy.maxUnavailable"),
+        is_zero("self.updateStrategy.maxSurge"),
+    );
+    let progress = format!(
+        "(has(self.replicas) && self.replicas == 0) || self.updateStrategy.type == 'OnDelete' || \
+         !({unavailable} && {surge})"
+    );
+    let in_place = format!("self.updateStrategy.type != 'InPlaceOnly' || {surge}");
+    vec![
+        Rule::new(
+            "spec",
+            when_strategy_changes(&progress),
+            "'must be above 0 while maxSurge is 0: with both 0 no pod could ever be updated'",
+        )
+        .about(".updateStrategy.maxUnavailable")
+        .with_optional_old(),
+        Rule::new(
+            "spec",
+            when_strategy_changes(&in_place),
+            "'must be 0 with type InPlaceOnly: pods updated in place need no surge'",
+        )
+        .about(".updateStrategy.maxSurge")
+        .with_optional_old(),
+        Rule::new(
+            "spec.updateStrategy.priorityStrategy",
+            "!(has(self.weightPriority) && size(self.weightPriority) > 0 && \
+              has(self.orderPriority) && size(self.orderPriority) > 0)",
+            "'weightPriority and orderPriority exclude each other'",
+        ),
+        Rule::new(
+            "spec.updateStrategy.priorityStrategy.weightPriority[].matchSelector",
+            "(has(self.matchLabels) && size(self.matchLabels) > 0) || \
+             (has(self.matchExpressions) && size(self.matchExpressions) > 0)",
+            "'must have at least one requirement'",
+        ),
+        Rule::new(
+            "spec",
+            "!has(self.progressDeadlineSeconds) || self.progressDeadlineSeconds == 2147483647 || \
+             self.progressDeadlineSeconds > (has(self.minReadySeconds) ? self.minReadySeconds : 0)",
+            "'must be greater than spec.minReadySeconds (%d), not %d'.format(\
+             [has(self.minReadySeconds) ? self.minReadySeconds : 0, self.progressDeadlineSeconds])",
+        )
+        .about(".progressDeadlineSeconds"),
+    ]
+}
+
+/// Writes the rules, and the bounds that their cost limit asks for, into the schema.
+pub(crate) fn apply(root: &mut JSONSchemaProps) {
+    bound(root);
+    for rule in rules() {
+        let Rule {
+            at,
+            holds,
+            message,
+            field,
+            old_is_optional,
+        } = rule;
+        if let Some(schema) = find(root, at) {
+            schema
+                .x_kubernetes_validations
+                .get_or_insert_default()
+                .push(ValidationRule {
+                    rule: holds,
+                    message_expression: Some(message.to_owned()),
+                    field_path: field.map(str::to_owned),
+                    optional_old_self: old_is_optional.then_some(true),
+                    ..ValidationRule::default()
+                });
+        }
+    }
+}
+
+fn find<'a>(root: &'a mut JSONSchemaProps, path: &str) -> Option<&'a mut JSONSchemaProps> {
+    path.split('.').try_fold(root, |schema, step| {
+        let (name, is_list) = step.strip_suffix("[]").map_or((step, false), |name| (name, true));
+        let property = schema.properties.as_mut()?.get_mut(name)?;
+        if !is_list {
+            return Some(property);
+        }
+        match property.items.as_mut()? {
+            JSONSchemaPropsOrArray::Schema(items) => Some(items.as_mut()),
+            JSONSchemaPropsOrArray::Schemas(_) => None,
+        }
+    })
+}
+
+/// Plain limits of the schema: numbers, enums, and generous sizes where a rule walks a list or a map
+/// (`docs/reference/validation.md` lists them).
+fn bound(root: &mut JSONSchemaProps) {
+    let mut each = |path: &str, set: &dyn Fn(&mut JSONSchemaProps)| {
+        if let Some(schema) = find(root, path) {
+            set(schema);
+        }
+    };
+    for path in [
+        "spec.replicas",
+        "spec.revisionHistoryLimit",
+        "spec.minReadySeconds",
+        "spec.progressDeadlineSeconds",
+    ] {
+        each(path, &|schema| schema.minimum = Some(0.0));
+    }
+    each("spec.updateStrategy.type", &|schema| {
+        let types = ["ReCreate", "InPlaceIfPossible", "InPlaceOnly", "OnDelete"];
+        schema.enum_ = Some(types.into_iter().map(|name| JSON(json!(name))).collect());
+    });
+    each(
+        "spec.updateStrategy.priorityStrategy.weightPriority[].weight",
+        &|schema| {
+            (schema.minimum, schema.maximum) = (Some(0.0), Some(100.0));
+        },
+    );
+    for path in [
+        "spec.updateStrategy.priorityStrategy.orderPriority[].orderedKey",
+        "spec.updateStrategy.scatterStrategy[].key",
+    ] {
+        each(path, &|schema| schema.min_length = Some(1));
+    }
+    each("spec.scaleStrategy.podsToDelete", &|schema| {
+        schema.x_kubernetes_list_type = Some("set".to_owned());
+    });
+    each("spec.updateStrategy.scatterStrategy", &|schema| {
+        schema.x_kubernetes_list_type = Some("map".to_owned());
+        schema.x_kubernetes_list_map_keys = Some(vec!["key".to_owned(), "value".to_owned()]);
+    });
+    for selector in [
+        "spec.selector",
+        "spec.updateStrategy.priorityStrategy.weightPriority[].matchSelector",
+    ] {
+        each(&format!("{selector}.matchLabels"), &|schema| {
+            schema.max_properties = Some(MAX_REQUIREMENTS);
+        });
+        each(&format!("{selector}.matchExpressions"), &|schema| {
+            schema.max_items = Some(MAX_REQUIREMENTS);
+        });
+        each(&format!("{selector}.matchExpressions[].values"), &|schema| {
+            schema.max_items = Some(MAX_VALUES);
+        });
+    }
+    each("spec.updateStrategy.priorityStrategy.weightPriority", &|schema| {
+        schema.max_items = Some(MAX_TERMS);
+    });
+    each("spec.updateStrategy.priorityStrategy.orderPriority", &|schema| {
+        schema.max_items = Some(MAX_TERMS);
+    });
+}
+
+/// Requirements in one selector.
+const MAX_REQUIREMENTS: i64 = 64;
+/// Values in one requirement.
+const MAX_VALUES: i64 = 64;
+/// Terms of a priority.
+const MAX_TERMS: i64 = 64;

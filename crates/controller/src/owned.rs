@@ -1,0 +1,166 @@
+//! Objects of one kind by the CloneSet that controls them: one shelf of the index.
+//!
+//! A plain structure: it neither locks nor wakes. Whatever changes gives back the UIDs of the owners concerned.
+
+use crate::index::Kind;
+use cloneset_status::{Pod, Revision};
+use kube::Resource;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+/// The resourceVersion as a number; 0 when it is none (older or foreign API servers).
+pub fn version_of(object: &impl Resource) -> u64 {
+    object
+        .meta()
+        .resource_version
+        .as_deref()
+        .and_then(|version| version.parse().ok())
+        .unwrap_or(0)
+}
+
+/// Objects of one kind by the UID of their controlling CloneSet.
+#[derive(Debug)]
+pub struct Owned<K> {
+    pub(crate) by_owner: HashMap<String, BTreeMap<String, Arc<K>>>,
+    pub(crate) owner_of: HashMap<String, String>,
+    /// Objects that left the watch without having been deleted as far as we know, by owner and UID: only a live
+    /// read tells whether they are gone or have lost the label they are watched by.
+    pub(crate) strays: HashMap<String, BTreeMap<String, Arc<K>>>,
+    /// The highest resourceVersion seen, from lists, events and bookmarks; `None` before the first list.
+    pub(crate) seen: Option<u64>,
+}
+
+impl<K> Default for Owned<K> {
+    fn default() -> Self {
+        Self {
+            by_owner: HashMap::new(),
+            owner_of: HashMap::new(),
+            strays: HashMap::new(),
+            seen: None,
+        }
+    }
+}
+
+/// An object that belongs to a CloneSet.
+pub trait Dependent: Resource<DynamicType = ()> + Send + Sync + 'static {
+    /// Which kind it is.
+    const KIND: Kind;
+    /// Can it leave the watch while it lives? True of what is watched by a label that anybody may remove.
+    const CAN_STRAY: bool;
+    /// UID of the CloneSet that controls it.
+    fn owner(&self) -> Option<&str>;
+}
+
+impl Dependent for Pod {
+    const KIND: Kind = Kind::Pod;
+    const CAN_STRAY: bool = true;
+    fn owner(&self) -> Option<&str> {
+        self.controlling_cloneset()
+    }
+}
+
+impl Dependent for Revision {
+    const KIND: Kind = Kind::Revision;
+    const CAN_STRAY: bool = false;
+    fn owner(&self) -> Option<&str> {
+        self.controlling_cloneset()
+    }
+}
+
+/// The UID; empty only in broken input.
+pub(crate) fn uid_of(object: &impl Resource) -> String {
+    object.meta().uid.clone().unwrap_or_default()
+}
+
+impl<K: Dependent> Owned<K> {
+    /// Takes in an object; gives the owners whose view changed. Older versions than the one known are ignored.
+    pub(crate) fn apply(&mut self, object: K) -> BTreeSet<String> {
+        let uid = uid_of(&object);
+        let known = self
+            .owner_of
+            .get(&uid)
+            .and_then(|owner| self.by_owner.get(owner)?.get(&uid));
+        if known.is_some_and(|known| version_of(known.as_ref()) >= version_of(&object)) {
+            return BTreeSet::new();
+        }
+        let mut changed: BTreeSet<String> = self.remove(&uid).into_iter().collect();
+        changed.extend(self.forget_stray(&uid));
+        if let Some(owner) = object.owner().map(str::to_owned) {
+            self.owner_of.insert(uid.clone(), owner.clone());
+            self.by_owner
+                .entry(owner.clone())
+                .or_default()
+                .insert(uid, Arc::new(object));
+            changed.insert(owner);
+        }
+        changed
+    }
+
+    pub(crate) fn remove(&mut self, uid: &str) -> Option<String> {
+        let owner = self.owner_of.remove(uid)?;
+        if let Some(objects) = self.by_owner.get_mut(&owner) {
+            objects.remove(uid);
+            if objects.is_empty() {
+                self.by_owner.remove(&owner);
+            }
+        }
+        Some(owner)
+    }
+
+    /// Takes in that an object left the watch. `last` is how the watch showed it at the end, if it did.
+    pub(crate) fn leave(&mut self, uid: &str, last: Option<&K>) -> Option<String> {
+        let known = self.get(uid).cloned();
+        let owner = self.remove(uid)?;
+        let was_deleted = last.is_some_and(|last| last.meta().deletion_timestamp.is_some());
+        if let Some(known) = known.filter(|_| K::CAN_STRAY && !was_deleted) {
+            self.strays
+                .entry(owner.clone())
+                .or_default()
+                .insert(uid.to_owned(), known);
+        }
+        Some(owner)
+    }
+
+    pub(crate) fn forget_stray(&mut self, uid: &str) -> Option<String> {
+        let owner = self
+            .strays
+            .iter()
+            .find(|(_, strays)| strays.contains_key(uid))?
+            .0
+            .clone();
+        if let Some(strays) = self.strays.get_mut(&owner) {
+            strays.remove(uid);
+            if strays.is_empty() {
+                self.strays.remove(&owner);
+            }
+        }
+        Some(owner)
+    }
+
+    /// Takes in a complete list; what is not in it has left.
+    pub(crate) fn replace(&mut self, objects: Vec<K>) -> BTreeSet<String> {
+        let listed: BTreeSet<String> = objects.iter().map(uid_of).collect();
+        let vanished: Vec<String> = self
+            .owner_of
+            .keys()
+            .filter(|uid| !listed.contains(*uid))
+            .cloned()
+            .collect();
+        let mut changed: BTreeSet<String> = vanished.iter().filter_map(|uid| self.leave(uid, None)).collect();
+        for object in objects {
+            changed.extend(self.apply(object));
+        }
+        changed
+    }
+
+    pub(crate) fn of(&self, owner: &str) -> Vec<Arc<K>> {
+        self.by_owner
+            .get(owner)
+            .map(|objects| objects.values().cloned().collect())
+            .unwrap_or_default()
+    }
+
+    pub(crate) fn get(&self, uid: &str) -> Option<&Arc<K>> {
+        self.by_owner.get(self.owner_of.get(uid)?)?.get(uid)
+    }
+}
