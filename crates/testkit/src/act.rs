@@ -1,6 +1,6 @@
 //! Carrying out a plan: the controller's third step, on plain data, with the oracle looking at each write.
 
-use crate::census::image_of;
+use crate::census::{Census, image_of};
 use crate::failure::Failure;
 use crate::kubelet::{GRACE_SECONDS, later, set_condition, sync};
 use crate::oracle::Oracle;
@@ -26,8 +26,8 @@ pub(crate) struct Acted {
 type Written = Result<Result<Deed, Refusal>, Failure>;
 
 impl World {
-    /// Does what the plan says, the revision first.
-    pub(crate) fn act(&mut self, plan: &Plan) -> Result<Acted, Failure> {
+    /// Does what the plan says, the revision first. `seen` is what the plan was made on.
+    pub(crate) fn act(&mut self, plan: &Plan, seen: Census) -> Result<Acted, Failure> {
         let mut acted = Acted::default();
         if let Some(write) = &plan.revision {
             match self.write_revision(write) {
@@ -50,6 +50,8 @@ impl World {
                 Err(Refusal::AlreadyExists | Refusal::Raced) => acted.raced = true,
             }
         }
+        let updated: Vec<&str> = acted.deeds.iter().filter_map(Deed::updated_version).collect();
+        self.judge(|oracle| oracle.updated(&updated, seen))?;
         for deed in &acted.deeds {
             self.tell(format!("we {deed}"));
         }

@@ -18,6 +18,10 @@ pub(crate) struct Census {
     pub(crate) new_kept: i32,
     /// Pods of other versions that nobody asked to delete.
     pub(crate) old_kept: i32,
+    /// Pods of the template's version that are not available.
+    pub(crate) new_unproven: i32,
+    /// Pods of other versions that are not available.
+    pub(crate) old_unproven: i32,
 }
 
 impl Census {
@@ -38,6 +42,8 @@ impl Census {
             let kept = pod.label(labels::SPECIFIED_DELETE).is_none();
             census.new_kept += i32::from(is_new && kept);
             census.old_kept += i32::from(!is_new && kept);
+            census.new_unproven += i32::from(is_new && !available);
+            census.old_unproven += i32::from(!is_new && !available);
         }
         census
     }

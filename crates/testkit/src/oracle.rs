@@ -7,6 +7,7 @@
 use crate::census::{Census, image_of, is_available, is_live, template_image};
 use crate::limits::Limits;
 use crate::store::Store;
+use crate::words::version_of;
 use cloneset_api::CloneSetStatus;
 use cloneset_api::names::{labels, lifecycle, pod_conditions};
 use cloneset_plan::normalise::canonical_text;
@@ -112,6 +113,25 @@ impl<'a> Oracle<'a> {
                 pod.name()
             )
         })
+    }
+
+    /// In one pass these versions were deleted for an update; `seen` is the census it was decided on. Not more pods
+    /// are tried at a time than may be missing, however many of the others are broken (`design.md` 6.1).
+    pub(crate) fn updated(&self, versions: &[&str], seen: Census) -> Result<(), String> {
+        let template = version_of(template_image(self.store));
+        let forward = versions.iter().filter(|version| **version != template).count();
+        let missing = self.limits.replicas - seen.counts.replicas;
+        let most = self.limits.unavailable.max(self.limits.unavailable - missing);
+        for (moved, unproven) in [
+            (forward, seen.new_unproven),
+            (versions.len() - forward, seen.old_unproven),
+        ] {
+            let tried = unproven + i32::try_from(moved).unwrap_or(i32::MAX);
+            rule(moved == 0 || tried <= most, || {
+                format!("update: {tried} pods would be tried at a time, {most} may be")
+            })?;
+        }
+        Ok(())
     }
 
     /// A pod is put in service; `pod` is as it was.

@@ -52,6 +52,14 @@ impl Deed {
         }
     }
 
+    /// The version of a pod that was deleted for an update.
+    pub(crate) fn updated_version(&self) -> Option<&str> {
+        match self {
+            Self::Delete(version, DeleteReason::Update) => Some(version),
+            _ => None,
+        }
+    }
+
     fn is_of_a_pod(&self) -> bool {
         matches!(self, Self::Create(_) | Self::Delete(..) | Self::Serve(_))
     }

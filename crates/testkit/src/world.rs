@@ -131,6 +131,7 @@ impl World {
             pods: self.store.pods().cloned().collect(),
             revisions: self.store.revisions().cloned().collect(),
             reserved_ids: self.reserved_ids.clone(),
+            creation_held: false,
         }
     }
 
@@ -149,7 +150,7 @@ impl World {
         let seen = Census::of(&self.store, self.now);
         self.decided_at = self.now;
         let moved_on = !self.lag.is_zero() && self.advance_to(self.after(self.lag));
-        let acted = self.act(&plan)?;
+        let acted = self.act(&plan, seen)?;
         self.note_extremes();
         let reported = self.report(&desired, &plan, &acted, seen)?;
         let changed = !acted.deeds.is_empty() || acted.raced || acted.name_collision || reported || moved_on;
