@@ -38,15 +38,12 @@ pub(super) fn check_purity() -> Result<()> {
             reached.contains(name),
             "`cargo tree` of {name} does not list {name}"
         );
-        for bad in IMPURE.iter().filter(|bad| reached.contains(**bad)) {
+        let bad: Vec<&str> = IMPURE.into_iter().filter(|bad| reached.contains(bad)).collect();
+        println!("{name}: {} crates, {} of them impure", reached.len(), bad.len());
+        for bad in bad {
             let path = cargo::output(&[tree.as_slice(), &["--invert", bad]].concat())?;
             findings.push(format!("{name} reaches {bad}:\n{path}"));
         }
-        println!(
-            "{name}: {} crates, none of them {}",
-            reached.len(),
-            IMPURE.join(", ")
-        );
     }
     ensure!(
         findings.is_empty(),
@@ -69,7 +66,9 @@ pub(super) fn check_alone(root: &Path) -> Result<()> {
         let started = Instant::now();
         let check = ["check", "--quiet", "--locked", "--package", &name];
         if let Err(error) = cargo::run(&check) {
-            bail!("{error}: {name} does not build alone, so it leans on features that a neighbour turns on");
+            bail!(
+                "{error}. If {name} builds together with the others, it leans on a feature that one of them turns on"
+            );
         }
         println!("{name}: {}", seconds(started.elapsed()));
     }
