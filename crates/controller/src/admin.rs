@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use tokio::net::TcpListener;
 
@@ -17,9 +17,17 @@ use tokio::net::TcpListener;
 /// # Errors
 /// When the address cannot be bound, naming it.
 pub async fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|source| BindError { address, source })
+    match TcpListener::bind(address).await {
+        Ok(listener) => Ok(listener),
+        // "Every address" on a machine without IPv6 is every IPv4 address.
+        Err(source) if address.ip() == Ipv6Addr::UNSPECIFIED => {
+            let v4 = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), address.port());
+            TcpListener::bind(v4)
+                .await
+                .map_err(|_| BindError { address, source })
+        }
+        Err(source) => Err(BindError { address, source }),
+    }
 }
 
 /// An address that cannot be bound.

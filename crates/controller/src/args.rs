@@ -132,7 +132,7 @@ pub fn parse_feature_gates(text: &str) -> Result<Gates, String> {
 
 fn parse_address(text: &str) -> Result<SocketAddr, String> {
     let full = if text.starts_with(':') {
-        format!("0.0.0.0{text}")
+        format!("[::]{text}")
     } else {
         text.to_owned()
     };
@@ -164,7 +164,7 @@ mod tests {
             "--cloneset-workers=5",
         ])
         .unwrap();
-        assert_eq!(args.metrics_addr.to_string(), "0.0.0.0:9090");
+        assert_eq!(args.metrics_addr.to_string(), "[::]:9090");
         assert_eq!(args.leader_election_lease_duration, Duration::from_secs(90));
         assert!(!args.enable_leader_election);
         assert!(

@@ -1,12 +1,13 @@
-//! The API client: no blind retries, and no request without an end.
+//! The API client: no blind retries.
 //!
 //! kube's default client replays any request on 429 and 5xx, also a POST that may have been carried out
-//! (`style.md` 2.4). Here a request is sent once; whether to send another one is decided by looking.
+//! (`style.md` 2.4). Here a request is sent once; whether to send another one is decided by looking. Every caller sets
+//! the end of its own requests: a watch may be silent for longer than any other call may last.
 
 use kube::{Client, Config};
 use std::time::Duration;
 
-/// Name of the field manager in managed fields, and prefix of the user agent.
+/// Name of the field manager in managed fields.
 pub const FIELD_MANAGER: &str = "cloneset-controller";
 /// Time to reach the API server.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -21,7 +22,6 @@ pub async fn connect() -> Result<Client, ConnectError> {
         .map_err(|error| ConnectError::Config(Box::new(error)))?;
     config.default_retry = false;
     config.connect_timeout = Some(CONNECT_TIMEOUT);
-    // Idle limits are per request: a watch may be silent for longer than any other call may last.
     config.read_timeout = None;
     config.write_timeout = Some(CONNECT_TIMEOUT);
     Client::try_from(config).map_err(|error| ConnectError::Client(Box::new(error)))

@@ -136,7 +136,8 @@ impl Inner {
 
     fn insert(&mut self, key: Key, known: Known) -> bool {
         if let Some(old) = self.clonesets.get(&key) {
-            if old.uid() == known.uid() && old.version() >= known.version() {
+            // Versions order incarnations too: one that was deleted and made again by the same name is newer.
+            if known.version() > 0 && old.version() >= known.version() {
                 return false;
             }
             self.key_of_uid.remove(old.uid());
@@ -265,9 +266,12 @@ impl Index {
         self.lock().raise(kind, version);
     }
 
-    /// Drops a CloneSet that a live read did not find.
-    pub fn drop_cloneset(&self, key: &Key) {
-        self.lock().forget(key);
+    /// Drops a CloneSet that a live read did not find, unless another one has taken its name meanwhile.
+    pub fn drop_cloneset(&self, key: &Key, uid: &str) {
+        let mut inner = self.lock();
+        if inner.clonesets.get(key).is_some_and(|known| known.uid() == uid) {
+            inner.forget(key);
+        }
     }
 
     /// Drops a dependent object that a live read did not find.
@@ -326,6 +330,11 @@ where
 
     fn refresh(&self, object: K) -> Vec<Key> {
         let mut inner = self.lock();
+        // Unknown, although the watch has come further: it was deleted in between, and nobody would tell us again.
+        let shelf = inner.shelf();
+        if !shelf.knows(&uid_of(&object)) && shelf.seen >= Some(version_of(&object)) {
+            return Vec::new();
+        }
         let changed = inner.shelf().apply(object);
         inner.keys(&changed)
     }

@@ -50,14 +50,17 @@ impl Leadership {
         let _ = leading.wait_for(|leading| *leading).await;
     }
 
-    /// Leads until `until`; gives whether it did not lead before.
+    /// Leads until `until`; true when a term begins: it did not lead, or its right to write had lapsed, so that work
+    /// may have been passed over.
     pub fn extend(&self, until: Instant) -> bool {
-        *self.until.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
-        let began = !self.leading.send_replace(true);
-        if began {
+        let mut stored = self.until.lock().unwrap_or_else(PoisonError::into_inner);
+        let begins = stored.is_none_or(|old| old <= Instant::now());
+        *stored = Some(until);
+        if begins {
             self.term.fetch_add(1, Ordering::Relaxed);
         }
-        began
+        self.leading.send_replace(true);
+        begins
     }
 
     /// How often this process has become the leader.
@@ -117,7 +120,12 @@ impl Candidate {
     pub async fn run(&mut self, context: &Arc<Context>) {
         loop {
             let started = Instant::now();
-            match tokio::time::timeout(self.election.retry_period * 2, self.attempt(started)).await {
+            match tokio::time::timeout(
+                self.election.retry_period * 2,
+                self.attempt(started, context.now()),
+            )
+            .await
+            {
                 Ok(Ok(true)) => {
                     if context.leadership.extend(started + self.election.renew_deadline) {
                         info!(
@@ -132,7 +140,7 @@ impl Candidate {
                 Ok(Ok(false)) => Self::step_down(context, "another replica holds the Lease"),
                 Ok(Err(reason)) => {
                     self.complain(&reason);
-                    self.observed = None;
+                    self.doubt();
                 }
                 Err(_) => {
                     warn!(
@@ -146,6 +154,18 @@ impl Candidate {
                 Self::step_down(context, "the Lease was not renewed before its deadline");
             }
             tokio::time::sleep(self.election.retry_period).await;
+        }
+    }
+
+    /// After a failure: a Lease of our own must be read again before it is renewed. Somebody else's keeps the time
+    /// since when it stands unchanged, or a few failed reads would put off its expiry for ever.
+    fn doubt(&mut self) {
+        if self
+            .observed
+            .as_ref()
+            .is_some_and(|seen| self.is_mine(&seen.lease))
+        {
+            self.observed = None;
         }
     }
 
@@ -170,7 +190,7 @@ impl Candidate {
     }
 
     /// One attempt to hold the Lease at `now`; true when it is held.
-    async fn attempt(&mut self, now: Instant) -> Result<bool, kube::Error> {
+    async fn attempt(&mut self, now: Instant, wall: Timestamp) -> Result<bool, kube::Error> {
         if !self
             .observed
             .as_ref()
@@ -179,7 +199,7 @@ impl Candidate {
             self.look(now).await?;
         }
         let Some(seen) = &self.observed else {
-            let lease = self.lease_to_hold(None);
+            let lease = self.lease_to_hold(None, wall);
             let held = self.api.create(&PostParams::default(), &lease).await?;
             self.observed = Some(Observation {
                 lease: held,
@@ -190,7 +210,7 @@ impl Candidate {
         if !self.is_mine(&seen.lease) && !has_expired(&seen.lease, now - seen.unchanged_since) {
             return Ok(false);
         }
-        let lease = self.lease_to_hold(Some(&seen.lease));
+        let lease = self.lease_to_hold(Some(&seen.lease), wall);
         // The resourceVersion inside makes this fail if anybody was faster.
         let held = self
             .api
@@ -225,17 +245,17 @@ impl Candidate {
         holder(lease) == Some(self.election.identity.as_str())
     }
 
-    fn lease_to_hold(&self, previous: Option<&Lease>) -> Lease {
+    fn lease_to_hold(&self, previous: Option<&Lease>, wall: Timestamp) -> Lease {
         let mut lease = previous.cloned().unwrap_or_default();
         lease.metadata.name = Some(self.election.name.clone());
         lease.metadata.namespace = Some(self.election.namespace.clone());
-        let wall = Some(MicroTime(Timestamp::now()));
+        let wall = Some(MicroTime(wall));
         let old = lease.spec.unwrap_or_default();
         let keeps = old.holder_identity.as_deref() == Some(self.election.identity.as_str());
         let transitions = old.lease_transitions.unwrap_or(0);
         lease.spec = Some(LeaseSpec {
             holder_identity: Some(self.election.identity.clone()),
-            lease_duration_seconds: i32::try_from(self.election.lease_duration.as_secs().max(1)).ok(),
+            lease_duration_seconds: i32::try_from(whole_seconds(self.election.lease_duration)).ok(),
             acquire_time: if keeps { old.acquire_time } else { wall.clone() },
             renew_time: wall,
             lease_transitions: Some(if keeps {
@@ -249,7 +269,7 @@ impl Candidate {
     }
 
     /// Gives the Lease up, so that another replica need not wait for it to expire.
-    pub async fn release(mut self) {
+    pub async fn release(mut self, wall: Timestamp) {
         let Some(Observation { mut lease, .. }) =
             self.observed.take().filter(|seen| self.is_mine(&seen.lease))
         else {
@@ -258,7 +278,7 @@ impl Candidate {
         if let Some(spec) = lease.spec.as_mut() {
             spec.holder_identity = Some(String::new());
             spec.lease_duration_seconds = Some(1);
-            spec.renew_time = Some(MicroTime(Timestamp::now()));
+            spec.renew_time = Some(MicroTime(wall));
         }
         let params = PostParams::default();
         let replace = self.api.replace(&self.election.name, &params, &lease);
@@ -268,6 +288,11 @@ impl Candidate {
             Err(_) => info!(lease = self.election.name, "could not release the Lease in time"),
         }
     }
+}
+
+/// The duration as the Lease can hold it: rounded up, so that nobody waits for a shorter time than we count on.
+fn whole_seconds(duration: Duration) -> u64 {
+    duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
 }
 
 fn holder(lease: &Lease) -> Option<&str> {
@@ -323,6 +348,11 @@ mod tests {
         assert_eq!(leadership.time_left(), Some(Duration::from_secs(10)));
         tokio::time::advance(Duration::from_secs(10)).await;
         assert_eq!(leadership.time_left(), None);
+        assert!(
+            leadership.extend(Instant::now() + Duration::from_secs(10)),
+            "work was passed over meanwhile, so a term begins"
+        );
+        assert!(!leadership.extend(Instant::now() + Duration::from_secs(10)));
         assert!(leadership.end(), "it still has to be told");
         assert!(!leadership.end());
     }

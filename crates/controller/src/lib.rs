@@ -15,6 +15,7 @@ pub mod memory;
 pub mod metrics;
 pub mod observe;
 pub mod owned;
+pub mod perform;
 pub mod queue;
 pub mod reconcile;
 pub mod report;

@@ -26,6 +26,17 @@ pub enum Work {
     Trim,
 }
 
+impl Work {
+    /// Every kind.
+    pub const ALL: [Self; 5] = [
+        Self::Revision,
+        Self::Create,
+        Self::Delete,
+        Self::PutInService,
+        Self::Trim,
+    ];
+}
+
 /// Work that failed: one probe for each backoff, whatever events come in between.
 #[derive(Clone, Debug)]
 pub struct Hold {
@@ -46,8 +57,10 @@ pub struct Memory {
     pub generation: i64,
     /// Writes the view may not show yet.
     pub marks: Vec<Mark>,
-    /// Passes in a row that failed.
+    /// Passes in a row that failed; what comes in between without failing or finishing does not count.
     pub failures: u32,
+    /// Passes in a row that lost a race.
+    pub races: u32,
     /// What is not to be tried now.
     pub hold: Option<Hold>,
     /// When status was last written.
@@ -76,9 +89,8 @@ impl Memory {
             .insert(id.to_owned(), Instant::now() + RESERVED_FOR);
     }
 
-    /// The work that is held now for this generation, and until when.
-    pub fn held(&mut self, generation: i64) -> Option<&Hold> {
-        let now = Instant::now();
+    /// Takes note of the generation that is looked at; another one than failed is tried at once.
+    pub fn look_at(&mut self, generation: i64) {
         if self
             .hold
             .as_ref()
@@ -87,7 +99,12 @@ impl Memory {
             self.failures = 0;
             self.hold = None;
         }
-        self.hold.as_ref().filter(|hold| hold.until > now)
+        self.generation = generation;
+    }
+
+    /// What is held now, and until when.
+    pub fn held(&self) -> Option<&Hold> {
+        self.hold.as_ref().filter(|hold| hold.until > Instant::now())
     }
 
     /// The ids not to be used now.

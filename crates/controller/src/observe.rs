@@ -4,7 +4,7 @@
 //! nothing about pods.
 
 use crate::index::{Key, Kind, Known, Sink as _, View};
-use crate::memory::Memory;
+use crate::memory::{Memory, Work};
 use crate::metrics::ResourceLabel;
 use crate::wiring::Context;
 use crate::writes::{Expect, Mark};
@@ -71,6 +71,7 @@ pub async fn observe(context: &Context, key: &Key, memory: &mut Memory) -> Resul
         // Deleted and made again by the same name: nothing of the old one holds.
         *memory = Memory::of(uid);
     }
+    memory.look_at(cloneset.metadata.generation.unwrap_or_default());
     if let Some(until) = catch_up(context, key, memory).await? {
         return Ok(Observed::Behind(until));
     }
@@ -88,11 +89,15 @@ pub async fn observe(context: &Context, key: &Key, memory: &mut Memory) -> Resul
         pods.extend(look_for(context, key, &memory.uid, &stray).await?);
     }
     let reserved_ids = memory.reserved_ids();
+    let creation_held = memory
+        .held()
+        .is_some_and(|hold| hold.work.contains(&Work::Create));
     Ok(Observed::Ready(Box::new(Snapshot {
         cloneset,
         pods,
         revisions,
         reserved_ids,
+        creation_held,
     })))
 }
 
@@ -195,7 +200,7 @@ async fn read_live(context: &Context, key: &Key, mark: &Mark) -> Result<(), Obse
         Kind::CloneSet => {
             match get::<DeserializeGuard<CloneSet>>(Api::namespaced(client, namespace), mark).await? {
                 Some(cloneset) => _ = index.refresh(cloneset),
-                None => index.drop_cloneset(key),
+                None => index.drop_cloneset(key, &mark.uid),
             }
         }
     }

@@ -160,6 +160,10 @@ impl<K: Dependent> Owned<K> {
             .unwrap_or_default()
     }
 
+    pub(crate) fn knows(&self, uid: &str) -> bool {
+        self.owner_of.contains_key(uid)
+    }
+
     pub(crate) fn get(&self, uid: &str) -> Option<&Arc<K>> {
         self.by_owner.get(self.owner_of.get(uid)?)?.get(uid)
     }

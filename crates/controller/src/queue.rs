@@ -146,11 +146,6 @@ impl Queue {
             self.changed.notify_one();
         }
     }
-
-    /// Keys waiting to be worked on now.
-    pub fn depth(&self) -> usize {
-        self.lock().ready.len()
-    }
 }
 
 #[cfg(test)]

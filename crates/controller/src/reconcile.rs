@@ -3,7 +3,7 @@
 //! The driver only: each step is in its own file with its own error. What is done with the outcome (when to come
 //! back) is decided here, and never by an error's text.
 
-use crate::act::{Acted, act};
+use crate::act::{Acted, act, work_of};
 use crate::backoff;
 use crate::index::Key;
 use crate::memory::{Hold, Memory, Work};
@@ -27,17 +27,20 @@ const RESYNC: Duration = Duration::from_mins(10);
 /// Time after a lost race, unless the event that won it comes earlier.
 const AFTER_RACE: Duration = Duration::from_millis(100);
 
+/// Lost races in a row that are taken for bad luck.
+const RACES: u32 = 3;
+
 /// How a pass ended.
 #[derive(Debug)]
 pub enum Outcome {
-    /// Everything that could be done is done; `Some` says when time alone changes that.
-    Done(Option<Duration>),
+    /// Everything that could be done is done.
+    Done,
     /// A view is behind our own writes.
     Behind(Duration),
     /// Somebody else was faster: look again.
     Raced,
     /// The API server asks to come back later.
-    Throttled(Duration, BTreeSet<Work>),
+    Throttled(Duration),
     /// What failed earlier is not due yet; everything else is done.
     Held(Duration),
     /// This replica stopped leading.
@@ -55,10 +58,10 @@ pub enum Outcome {
 impl Outcome {
     fn label(&self) -> &'static str {
         match self {
-            Self::Done(_) => "done",
+            Self::Done => "done",
             Self::Behind(_) => "cache_stale",
             Self::Raced => "raced",
-            Self::Throttled(..) => "throttled",
+            Self::Throttled(_) => "throttled",
             Self::Held(_) => "held",
             Self::NotLeading => "not_leading",
             Self::Gone => "gone",
@@ -84,13 +87,13 @@ pub async fn reconcile(context: &Context, key: Key) {
     let caught = AssertUnwindSafe(pass(context, &key, &mut memory))
         .catch_unwind()
         .await;
-    let outcome = match caught {
-        Ok(Ok(outcome)) => outcome,
-        Ok(Err(error)) => failed(&key, &error),
+    let (outcome, timer) = match caught {
+        Ok(Ok(end)) => end,
+        Ok(Err(error)) => (failed(&key, &error), None),
         Err(_) => {
             context.metrics.panics.inc();
             error!(%key, "a pass panicked; this CloneSet is backed off, the others go on");
-            Outcome::Panicked
+            (Outcome::Panicked, None)
         }
     };
     context
@@ -100,7 +103,7 @@ pub async fn reconcile(context: &Context, key: Key) {
             outcome: outcome.label(),
         })
         .inc();
-    if let Some(delay) = come_back(context, &outcome, &mut memory) {
+    if let Some(delay) = come_back(context, &outcome, timer, &mut memory) {
         context.queue.add_after(key.clone(), delay);
         context.memories.put(key, memory);
     }
@@ -132,30 +135,53 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// When to come back; `None` when there is nothing to come back to.
-fn come_back(context: &Context, outcome: &Outcome, memory: &mut Memory) -> Option<Duration> {
-    match outcome {
-        Outcome::Gone => None,
-        Outcome::Done(delay) => {
+/// When to come back; `None` when there is nothing to come back to. A `timer` brings it forward, whatever the
+/// outcome: the final status and the end of minReadySeconds do not wait for a backoff.
+fn come_back(
+    context: &Context,
+    outcome: &Outcome,
+    timer: Option<Duration>,
+    memory: &mut Memory,
+) -> Option<Duration> {
+    let random = context.random();
+    if !matches!(outcome, Outcome::Raced) {
+        memory.races = 0;
+    }
+    let delay = match outcome {
+        Outcome::Gone => return None,
+        Outcome::Done => {
             memory.failures = 0;
             memory.hold = None;
-            Some(delay.unwrap_or(RESYNC).min(RESYNC))
+            RESYNC
         }
-        Outcome::Behind(delay) | Outcome::Held(delay) => Some(*delay),
-        Outcome::Throttled(delay, work) => Some(hold(memory, *delay, work)),
-        Outcome::Raced => Some(AFTER_RACE),
+        Outcome::Behind(delay) | Outcome::Held(delay) => *delay,
+        Outcome::Throttled(delay) => {
+            memory.failures = memory.failures.saturating_add(1);
+            hold(memory, *delay, &Work::ALL.into())
+        }
+        Outcome::Raced => {
+            memory.races = memory.races.saturating_add(1);
+            match memory.races.checked_sub(RACES) {
+                None | Some(0) => AFTER_RACE,
+                // Whatever keeps winning is no race.
+                Some(more) => {
+                    memory.failures = memory.failures.max(more);
+                    hold(memory, backoff::OBJECT.delay(more, random), &Work::ALL.into())
+                }
+            }
+        }
         // The next leader, or this one again, looks at everything.
-        Outcome::NotLeading => Some(RESYNC),
+        Outcome::NotLeading => RESYNC,
         Outcome::Failed(work) => {
             memory.failures = memory.failures.saturating_add(1);
-            let delay = backoff::OBJECT.delay(memory.failures, context.random());
-            Some(hold(memory, delay, work))
+            hold(memory, backoff::OBJECT.delay(memory.failures, random), work)
         }
         Outcome::Unreadable | Outcome::Panicked => {
             memory.failures = memory.failures.saturating_add(1);
-            Some(backoff::OBJECT.delay(memory.failures, context.random()))
+            backoff::OBJECT.delay(memory.failures, random)
         }
-    }
+    };
+    Some(timer.map_or(delay, |timer| timer.min(delay)).min(RESYNC))
 }
 
 fn hold(memory: &mut Memory, delay: Duration, work: &BTreeSet<Work>) -> Duration {
@@ -168,87 +194,93 @@ fn hold(memory: &mut Memory, delay: Duration, work: &BTreeSet<Work>) -> Duration
     delay
 }
 
-/// Takes out of the plan what failed and is not due yet; gives the time until it is.
+/// Takes out of the plan what failed and is not due yet; gives the time until it is. (Creations are held back while
+/// planning, because updates may go on without them.)
 fn hold_back(plan: &mut Plan, memory: &mut Memory) -> Option<Duration> {
-    let Hold { until, work, .. } = memory.held(memory.generation)?;
-    let is_held = |action: &Action| {
-        work.contains(&match action {
-            Action::CreatePod(_) => Work::Create,
-            Action::DeletePod(_) => Work::Delete,
-            Action::PutInService(_) => Work::PutInService,
-            Action::DeleteRevision { .. } => Work::Trim,
-        })
-    };
+    let Hold { until, work, .. } = memory.held()?;
     let everything = plan.revision.is_some() && work.contains(&Work::Revision);
     let before = plan.actions.len();
-    plan.actions.retain(|action| !everything && !is_held(action));
+    plan.actions.retain(|action| {
+        let is_held = work.contains(&work_of(action));
+        !is_held && (!everything || matches!(action, Action::PutInService(_)))
+    });
     if everything {
         plan.revision = None;
-    } else if plan.actions.len() == before {
-        return None;
     }
-    plan.waits.push(Wait::BackingOff);
-    Some(until.saturating_duration_since(Instant::now()))
+    if everything || plan.actions.len() < before {
+        plan.waits.push(Wait::BackingOff);
+    }
+    let is_waiting = plan.waits.contains(&Wait::BackingOff);
+    is_waiting.then(|| until.saturating_duration_since(Instant::now()))
 }
 
-async fn pass(context: &Context, key: &Key, memory: &mut Memory) -> Result<Outcome, PassError> {
+async fn pass(
+    context: &Context,
+    key: &Key,
+    memory: &mut Memory,
+) -> Result<(Outcome, Option<Duration>), PassError> {
     // observe (caches; live reads only of what is overdue)
     let snapshot = match observe(context, key, memory).await? {
         Observed::Ready(snapshot) => snapshot,
-        Observed::Gone => return Ok(Outcome::Gone),
+        Observed::Gone => return Ok((Outcome::Gone, None)),
         Observed::Behind(until) => {
-            return Ok(Outcome::Behind(until.saturating_duration_since(Instant::now())));
+            let wait = until.saturating_duration_since(Instant::now());
+            return Ok((Outcome::Behind(wait), None));
         }
         Observed::Unreadable(reason) => {
             warn!(%key, reason, "the CloneSet cannot be read; no pod of it is changed");
-            return Ok(Outcome::Unreadable);
+            return Ok((Outcome::Unreadable, None));
         }
     };
     // decide (pure)
     let desired = Desired::parse(&snapshot.cloneset, snapshot.active_count());
     let mut plan = plan(&snapshot, &desired, context.features, context.now());
-    memory.generation = snapshot.cloneset.metadata.generation.unwrap_or_default();
     let held = hold_back(&mut plan, memory);
     if plan.creates_pods()
         && let Some(selector) = &desired.selector
         && search(context, key, memory, &selector.to_string()).await?
     {
-        return Ok(Outcome::Raced);
+        return Ok((Outcome::Raced, None));
     }
     // act (writes)
     let acted = act(context, &snapshot.cloneset, memory, &plan).await;
     log(key, &plan, &acted);
     // report (one write at most)
     let reported = report(context, &snapshot.cloneset, &desired, &plan, &acted, memory).await?;
-    let outcome = conclude(&plan, &acted, &reported, context.now());
-    Ok(match (held, outcome) {
-        (Some(held), Outcome::Done(delay)) => Outcome::Held(delay.unwrap_or(held).min(held)),
-        (_, outcome) => outcome,
-    })
+    let end = match conclude(&acted) {
+        Outcome::Done => held.map_or(Outcome::Done, Outcome::Held),
+        other => other,
+    };
+    Ok((end, timer(&plan, &reported, context.now())))
 }
 
-fn conclude(plan: &Plan, acted: &Acted, reported: &Reported, now: Timestamp) -> Outcome {
+/// How the pass ended, by the gravest of its failures.
+fn conclude(acted: &Acted) -> Outcome {
     let worst = acted
         .failed
         .iter()
         .map(|(_, error)| error)
         .max_by_key(|error| severity(error));
     match worst {
-        Some(WriteError::NotLeading) => return Outcome::NotLeading,
+        Some(WriteError::NotLeading) => Outcome::NotLeading,
         Some(WriteError::Throttled {
             after: Some(after), ..
-        }) => return Outcome::Throttled(*after, acted.failed_work()),
+        }) => Outcome::Throttled(*after),
         Some(
             WriteError::Refused(_)
             | WriteError::Unclear(_)
             | WriteError::Malformed(_)
             | WriteError::Throttled { after: None, .. }
             | WriteError::NamespaceTerminating,
-        ) => return Outcome::Failed(acted.failed_work()),
-        Some(WriteError::Raced(_) | WriteError::AlreadyExists) => return Outcome::Raced,
-        None if acted.name_collision => return Outcome::Raced,
-        None => {}
+        ) => Outcome::Failed(acted.failed_work()),
+        Some(WriteError::Raced(_) | WriteError::AlreadyExists | WriteError::Withheld) => Outcome::Raced,
+        None if acted.name_collision => Outcome::Raced,
+        None => Outcome::Done,
     }
+}
+
+/// When time alone changes what is true or what should be written, whatever became of the writes.
+fn timer(plan: &Plan, reported: &Reported, now: Timestamp) -> Option<Duration> {
     let recheck = plan.recheck_at.map(|at| {
         // Available means ready for *more than* minReadySeconds, so a moment later than that.
         let wait = at.duration_since(now).max(jiff::SignedDuration::ZERO);
@@ -258,13 +290,13 @@ fn conclude(plan: &Plan, acted: &Acted, reported: &Reported, now: Timestamp) -> 
         Reported::UpToDate => None,
         Reported::Later(rest) => Some(*rest),
     };
-    Outcome::Done([recheck, status].into_iter().flatten().min())
+    [recheck, status].into_iter().flatten().min()
 }
 
 /// Which failure decides when to come back.
 fn severity(error: &WriteError) -> u8 {
     match error {
-        WriteError::Raced(_) | WriteError::AlreadyExists => 0,
+        WriteError::Raced(_) | WriteError::AlreadyExists | WriteError::Withheld => 0,
         WriteError::Unclear(_) => 1,
         WriteError::Refused(_) | WriteError::Malformed(_) | WriteError::NamespaceTerminating => 2,
         WriteError::Throttled { .. } => 3,
@@ -273,13 +305,12 @@ fn severity(error: &WriteError) -> u8 {
 }
 
 fn log(key: &Key, plan: &Plan, acted: &Acted) {
-    if acted.done > 0 || !acted.failed.is_empty() {
+    if !acted.done.is_empty() || !acted.failed.is_empty() {
         let waits: Vec<String> = plan.waits.iter().map(ToString::to_string).collect();
         info!(
             %key,
             created = acted.created.len(),
             deleted = acted.deleted.len(),
-            writes = acted.done,
             failed = acted.failed.len(),
             waits = waits.join("; "),
             "acted"

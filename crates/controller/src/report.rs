@@ -7,7 +7,7 @@
 use crate::act::{Acted, Attempt};
 use crate::events::{Happening, enumerate};
 use crate::index::Kind;
-use crate::memory::Memory;
+use crate::memory::{Memory, Work};
 use crate::metrics::ReasonLabel;
 use crate::owned::version_of;
 use crate::send::{self, Target, WriteError};
@@ -17,7 +17,6 @@ use cloneset_api::names::events;
 use cloneset_api::{CloneSet, CloneSetStatus};
 use cloneset_plan::{DeleteReason, Desired, Plan};
 use cloneset_status::{Observed, Wait, compute};
-use kube::Resource as _;
 use kube::api::{PartialObjectMeta, Patch};
 use kube::runtime::events::EventType;
 use serde_json::json;
@@ -27,6 +26,9 @@ use tokio::time::Instant;
 
 /// Time between two writes of one status while things move.
 const STATUS_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Failures in a row after which an unclear answer is told, not only repeated.
+const TOLERATED: u32 = 2;
 
 /// What became of the status.
 #[derive(Debug)]
@@ -51,10 +53,18 @@ pub async fn report(
     acted: &Acted,
     memory: &mut Memory,
 ) -> Result<Reported, ReportError> {
-    tell_actions(context, cloneset, acted);
+    tell_actions(context, cloneset, acted, memory.failures);
     tell_waits(context, cloneset, &plan.waits, memory);
     let stored = cloneset.status.clone().unwrap_or_default();
-    let status = status(cloneset, &stored, desired, plan, acted, context.now());
+    let status = status(
+        cloneset,
+        &stored,
+        desired,
+        plan,
+        acted,
+        memory.failures,
+        context.now(),
+    );
     if cloneset.status.as_ref() == Some(&status) {
         return Ok(Reported::UpToDate);
     }
@@ -76,6 +86,7 @@ fn status(
     desired: &Desired,
     plan: &Plan,
     acted: &Acted,
+    failures: u32,
     now: jiff::Timestamp,
 ) -> CloneSetStatus {
     let outlook = &plan.outlook;
@@ -100,53 +111,81 @@ fn status(
         collision_count: (collisions > 0).then_some(collisions),
         label_selector: desired.selector.as_ref().map(ToString::to_string),
         problems: &desired.problems,
-        scaling: outcome(plan, acted, is_scaling),
-        updating: outcome(plan, acted, is_updating),
+        scaling: outcome(plan, acted, failures, is_scaling),
+        updating: outcome(plan, acted, failures, is_updating),
     };
     compute(stored, observed, now)
 }
 
-fn is_scaling(attempt: &Attempt) -> bool {
-    matches!(
-        attempt,
-        Attempt::Create(_) | Attempt::Delete(_, DeleteReason::ScaleIn | DeleteReason::Specified)
-    )
+/// Deletions for an update are an update's business; a success tells only the kind of work, so it counts for both.
+fn is_scaling(work: Work, attempt: Option<&Attempt>) -> bool {
+    match work {
+        Work::Create => true,
+        Work::Delete => !matches!(attempt, Some(Attempt::Delete(_, DeleteReason::Update))),
+        Work::Revision | Work::PutInService | Work::Trim => false,
+    }
 }
 
-fn is_updating(attempt: &Attempt) -> bool {
-    matches!(
-        attempt,
-        Attempt::Delete(_, DeleteReason::Update) | Attempt::PutInService(_) | Attempt::Revision(_)
-    )
+fn is_updating(work: Work, attempt: Option<&Attempt>) -> bool {
+    match work {
+        Work::Revision | Work::PutInService => true,
+        Work::Delete => matches!(attempt, None | Some(Attempt::Delete(_, DeleteReason::Update))),
+        Work::Create | Work::Trim => false,
+    }
 }
 
-/// What the condition of one kind of work should say: the first refusal of this pass, or that there is none.
-/// A lost race or a missing answer says nothing: the next pass tells.
-fn outcome(plan: &Plan, acted: &Acted, is_mine: fn(&Attempt) -> bool) -> Option<Result<(), String>> {
-    let mut mine = acted
+/// What the condition of one kind of work should say: the first refusal of this pass, or that it went well. `None`
+/// keeps what an earlier pass found: nothing of the kind was attempted although there is something to do, or the
+/// failures say nothing (a lost race, one missing answer).
+fn outcome(
+    plan: &Plan,
+    acted: &Acted,
+    failures: u32,
+    is_mine: fn(Work, Option<&Attempt>) -> bool,
+) -> Option<Result<(), String>> {
+    let mine: Vec<&(Attempt, WriteError)> = acted
         .failed
         .iter()
-        .filter(|(attempt, _)| is_mine(attempt))
-        .peekable();
-    if mine.peek().is_none() {
-        let held = plan
-            .waits
+        .filter(|(attempt, _)| is_mine(attempt.work(), Some(attempt)))
+        .collect();
+    if !mine.is_empty() {
+        let told = mine
             .iter()
-            .any(|wait| matches!(wait, Wait::Stalled | Wait::Deleting));
-        return (!held).then_some(Ok(()));
+            .find_map(|(attempt, error)| complaint(attempt, error, failures));
+        return told.map(Err);
     }
-    let refused = mine.find_map(|(attempt, error)| match error {
+    let waits = plan
+        .waits
+        .iter()
+        .any(|wait| matches!(wait, Wait::Stalled | Wait::Deleting | Wait::BackingOff));
+    let blocked = acted.name_collision
+        || acted
+            .failed
+            .iter()
+            .any(|(attempt, _)| attempt.work() == Work::Revision);
+    let went_well = acted.done.iter().any(|work| is_mine(*work, None));
+    (went_well || !(waits || blocked)).then_some(Ok(()))
+}
+
+/// What people should know of a failed write. That the answer was unclear once or twice is nothing to tell.
+fn complaint(attempt: &Attempt, error: &WriteError, failures: u32) -> Option<String> {
+    match error {
         WriteError::Refused(message) | WriteError::Malformed(message) => {
             Some(format!("{}: {message}", describe(attempt)))
         }
+        WriteError::Throttled { .. } | WriteError::Unclear(_) | WriteError::Raced(_)
+            if failures >= TOLERATED =>
+        {
+            Some(format!("{}: {error}", describe(attempt)))
+        }
         WriteError::NotLeading
+        | WriteError::Withheld
         | WriteError::Raced(_)
         | WriteError::AlreadyExists
         | WriteError::NamespaceTerminating
         | WriteError::Throttled { .. }
         | WriteError::Unclear(_) => None,
-    });
-    refused.map(Err)
+    }
 }
 
 fn describe(attempt: &Attempt) -> String {
@@ -165,11 +204,7 @@ async fn write(
     status: &CloneSetStatus,
     memory: &mut Memory,
 ) -> Result<(), WriteError> {
-    let path = CloneSet::url_path(&(), cloneset.metadata.namespace.as_deref());
-    let target = Target {
-        path: &path,
-        resource: "clonesets/status",
-    };
+    let target = Target::of::<CloneSet>(cloneset.metadata.namespace.as_deref(), "clonesets/status");
     let patch = Patch::Merge(json!({
         "metadata": {"uid": cloneset.metadata.uid, "resourceVersion": cloneset.metadata.resource_version},
         "status": status,
@@ -177,7 +212,7 @@ async fn write(
     let name = cloneset.metadata.name.as_deref().unwrap_or_default();
     memory.status_written = Some(Instant::now());
     let stored: PartialObjectMeta<CloneSet> =
-        send::patch(context, target, name, Some("status"), &patch).await?;
+        send::patch(context, &target, name, Some("status"), &patch).await?;
     let expect = Expect::Version(version_of(&stored));
     memory
         .marks
@@ -186,7 +221,7 @@ async fn write(
 }
 
 /// One event for each kind of thing that was done, naming the pods.
-fn tell_actions(context: &Context, cloneset: &CloneSet, acted: &Acted) {
+fn tell_actions(context: &Context, cloneset: &CloneSet, acted: &Acted, failures: u32) {
     let mut created: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (pod, revision) in &acted.created {
         created.entry(revision).or_default().push(pod);
@@ -226,10 +261,9 @@ fn tell_actions(context: &Context, cloneset: &CloneSet, acted: &Acted) {
     // One event for a kind of failure, however many pods it hit.
     let mut told = BTreeSet::new();
     for (attempt, error) in &acted.failed {
-        if let (Some((reason, action)), WriteError::Refused(message)) = (failure(attempt), error)
+        if let (Some((reason, action)), Some(note)) = (failure(attempt), complaint(attempt, error, failures))
             && told.insert(reason)
         {
-            let note = format!("{}: {message}", describe(attempt));
             leave(
                 context,
                 cloneset,

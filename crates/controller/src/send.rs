@@ -5,6 +5,7 @@
 use crate::client::FIELD_MANAGER;
 use crate::metrics::WriteLabels;
 use crate::wiring::Context;
+use kube::Resource;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::Request;
 use kube::core::response::Status;
@@ -21,6 +22,9 @@ pub enum WriteError {
     /// It was not sent: this replica does not lead.
     #[error("not sent: this replica is not the leader")]
     NotLeading,
+    /// It was not sent: an earlier one of the same pass was told to come back later, or got no answer.
+    #[error("not sent: the API server does not take writes now")]
+    Withheld,
     /// The object changed or went away in between: look again.
     #[error("the object has changed: {0}")]
     Raced(String),
@@ -54,6 +58,7 @@ impl WriteError {
     pub fn category(&self) -> &'static str {
         match self {
             Self::NotLeading => "not_leading",
+            Self::Withheld => "withheld",
             Self::Raced(_) => "raced",
             Self::AlreadyExists => "already_exists",
             Self::Refused(_) => "refused",
@@ -66,18 +71,28 @@ impl WriteError {
 }
 
 /// Where a write goes.
-#[derive(Clone, Copy, Debug)]
-pub struct Target<'a> {
+#[derive(Clone, Debug)]
+pub struct Target {
     /// Path of the collection.
-    pub path: &'a str,
+    path: String,
     /// Resource, with subresource, for metrics.
-    pub resource: &'static str,
+    resource: &'static str,
+}
+
+impl Target {
+    /// The collection of `K` in a namespace; `resource` is its name for metrics.
+    pub fn of<K: Resource<DynamicType = ()>>(namespace: Option<&str>, resource: &'static str) -> Self {
+        Self {
+            path: K::url_path(&(), namespace),
+            resource,
+        }
+    }
 }
 
 /// Creates an object and gives what was stored.
 pub async fn create<T: DeserializeOwned>(
     context: &Context,
-    target: Target<'_>,
+    target: &Target,
     object: &Value,
 ) -> Result<T, WriteError> {
     let params = PostParams {
@@ -85,7 +100,7 @@ pub async fn create<T: DeserializeOwned>(
         ..PostParams::default()
     };
     let body = serde_json::to_vec(object).map_err(|error| WriteError::Malformed(error.to_string()))?;
-    let request = Request::new(target.path)
+    let request = Request::new(&target.path)
         .create(&params, body)
         .map_err(malformed)?;
     bounded(context, "create", target, context.client.request(request)).await
@@ -94,7 +109,7 @@ pub async fn create<T: DeserializeOwned>(
 /// Patches an object, or its status when `subresource` says so, and gives what was stored.
 pub async fn patch<T: DeserializeOwned>(
     context: &Context,
-    target: Target<'_>,
+    target: &Target,
     name: &str,
     subresource: Option<&str>,
     patch: &Patch<Value>,
@@ -103,7 +118,7 @@ pub async fn patch<T: DeserializeOwned>(
         field_manager: Some(FIELD_MANAGER.to_owned()),
         ..PatchParams::default()
     };
-    let request = Request::new(target.path);
+    let request = Request::new(&target.path);
     let request = match subresource {
         Some(subresource) => request.patch_subresource(subresource, name, &params, patch),
         None => request.patch(name, &params, patch),
@@ -120,12 +135,12 @@ pub async fn patch<T: DeserializeOwned>(
 /// Deletes exactly the object with this UID, and at this version if one is given.
 pub async fn delete(
     context: &Context,
-    target: Target<'_>,
+    target: &Target,
     name: &str,
     preconditions: Preconditions,
 ) -> Result<(), WriteError> {
     let params = DeleteParams::default().preconditions(preconditions);
-    let request = Request::new(target.path)
+    let request = Request::new(&target.path)
         .delete(name, &params)
         .map_err(malformed)?;
     bounded(context, "delete", target, context.client.request_text(request))
@@ -142,7 +157,7 @@ fn malformed(error: kube::core::request::Error) -> WriteError {
 async fn bounded<T>(
     context: &Context,
     verb: &'static str,
-    target: Target<'_>,
+    target: &Target,
     sending: impl Future<Output = Result<T, kube::Error>>,
 ) -> Result<T, WriteError> {
     let result = {
@@ -155,6 +170,9 @@ async fn bounded<T>(
             },
         }
     };
+    if matches!(result, Err(WriteError::NotLeading)) {
+        return result;
+    }
     let outcome = result.as_ref().err().map_or("ok", WriteError::category);
     let labels = WriteLabels {
         verb,

@@ -14,12 +14,15 @@ use serde::de::DeserializeOwned;
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 /// Seconds after which the API server ends a watch.
 const WATCH_SECONDS: u32 = 290;
 /// Bookmarks come about once a minute; a watch silent for longer than two of them is dead.
 const SILENCE_LIMIT: Duration = Duration::from_secs(150);
+/// A watch that lasted this long was a good one.
+const STEADY: Duration = Duration::from_secs(5);
 /// Time for a complete list.
 const LIST_TIMEOUT: Duration = Duration::from_mins(1);
 
@@ -52,9 +55,15 @@ where
         loop {
             match self.list(&context).await {
                 Ok(version) => {
-                    failures = 0;
+                    let started = Instant::now();
                     self.follow(&context, version).await;
                     context.metrics.relists.get_or_create(&self.label()).inc();
+                    if started.elapsed() >= STEADY {
+                        failures = 0;
+                        continue;
+                    }
+                    failures = failures.saturating_add(1);
+                    tokio::time::sleep(backoff::WATCH.delay(failures, context.random())).await;
                 }
                 Err(error) => {
                     failures = failures.saturating_add(1);
@@ -108,10 +117,11 @@ where
     async fn follow(&self, context: &Context, mut version: String) {
         let mut failures: u32 = 0;
         loop {
-            let before = version.clone();
+            let started = Instant::now();
             match self.watch(context, &mut version).await {
                 Ended::Relist => return,
-                Ended::Resume if version != before => failures = 0,
+                // The server ends every watch after a while; on a quiet one the version need not have moved.
+                Ended::Resume if started.elapsed() >= STEADY => failures = 0,
                 Ended::Resume => {
                     failures = failures.saturating_add(1);
                     tokio::time::sleep(backoff::WATCH.delay(failures, context.random())).await;

@@ -224,10 +224,11 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         workers.spawn(work(Arc::clone(&context)));
     }
     let mut candidate = enable_leader_election.then(|| Candidate::new(client, election));
-    supervise(&context, &mut parts, candidate.as_mut()).await?;
-    drain(&context, workers).await;
-    if let Some(candidate) = candidate {
-        candidate.release().await;
+    supervise(&context, &mut parts, &mut workers, candidate.as_mut()).await?;
+    let nothing_abandoned = drain(&context, workers).await;
+    // A write that was abandoned may still arrive: then the Lease is left to expire instead.
+    if let Some(candidate) = candidate.filter(|_| nothing_abandoned) {
+        candidate.release(context.now()).await;
     }
     info!("ended");
     Ok(())
@@ -266,6 +267,7 @@ pub fn watch_all(parts: &mut JoinSet<anyhow::Result<()>>, context: &Arc<Context>
 async fn supervise(
     context: &Arc<Context>,
     parts: &mut JoinSet<anyhow::Result<()>>,
+    workers: &mut JoinSet<()>,
     candidate: Option<&mut Candidate>,
 ) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
@@ -282,6 +284,7 @@ async fn supervise(
     tokio::select! {
         () = stopped(&mut terminate, &mut interrupt) => Ok(()),
         () = lead => bail!("the election ended"),
+        _ = workers.join_next() => bail!("a worker ended"),
         ended = parts.join_next() => match ended {
             Some(Ok(Err(error))) => Err(error.context("a part of the controller ended")),
             Some(Err(error)) => Err(anyhow::Error::from(error).context("a part of the controller panicked")),
@@ -297,15 +300,17 @@ async fn stopped(terminate: &mut Signal, interrupt: &mut Signal) {
     }
 }
 
-/// Lets passes under way come to an end: no new ones begin once the queue is closed.
-async fn drain(context: &Context, mut workers: JoinSet<()>) {
+/// Lets passes under way come to an end: no new ones begin once the queue is closed. False when some did not.
+async fn drain(context: &Context, mut workers: JoinSet<()>) -> bool {
     context.queue.close();
     let ended = async { while workers.join_next().await.is_some() {} };
-    if tokio::time::timeout(DRAIN, ended).await.is_err() {
+    let in_time = tokio::time::timeout(DRAIN, ended).await.is_ok();
+    if !in_time {
         warn!("passes were still under way after {DRAIN:?}; their writes are abandoned");
-        workers.abort_all();
+        workers.shutdown().await;
     }
     context.leadership.end();
+    in_time
 }
 
 /// Others must wait longer for us than we write without renewing, or two leaders write at once.

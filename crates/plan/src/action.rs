@@ -97,6 +97,16 @@ pub enum Action {
     },
 }
 
+impl Action {
+    /// UID of the pod it deletes, if it deletes one.
+    pub(crate) fn deleted_uid(&self) -> Option<&str> {
+        match self {
+            Self::DeletePod(deletion) => Some(&deletion.uid),
+            Self::CreatePod(_) | Self::PutInService(_) | Self::DeleteRevision { .. } => None,
+        }
+    }
+}
+
 /// A pod to delete.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PodDeletion {

@@ -72,11 +72,11 @@ impl Desired {
             problems: rules::broken(spec),
         };
         let selector = parse.selector(spec);
-        let update_type = parse.update_type(spec);
+        let (update_type, known_type) = parse.update_type(spec);
         parse.unsupported(spec);
 
         let replicas = parse.replicas(spec, existing);
-        let paused = spec.update_strategy.paused.unwrap_or(false);
+        let paused = spec.update_strategy.paused.unwrap_or(false) || !known_type;
         let rolling = update_type != UpdateType::OnDelete;
         let strategy = &spec.update_strategy;
         let written_surge = parse.count(
@@ -187,19 +187,21 @@ impl Parse {
         Some(selector)
     }
 
-    fn update_type(&mut self, spec: &CloneSetSpec) -> UpdateType {
+    /// The type, and whether it is one. A type that nobody knows counts as paused: the partition still says which
+    /// revision new pods get, and no pod moves.
+    fn update_type(&mut self, spec: &CloneSetSpec) -> (UpdateType, bool) {
         let field = "spec.updateStrategy.type";
         match spec.update_strategy.type_.as_deref() {
-            None | Some("" | "ReCreate") => UpdateType::ReCreate,
-            Some("OnDelete") => UpdateType::OnDelete,
+            None | Some("" | "ReCreate") => (UpdateType::ReCreate, true),
+            Some("OnDelete") => (UpdateType::OnDelete, true),
             Some(written @ ("InPlaceIfPossible" | "InPlaceOnly")) => {
                 self.not_yet(field, format!("{written:?}"));
-                UpdateType::OnDelete
+                (UpdateType::ReCreate, true)
             }
             Some(written) => {
                 let rule = "ReCreate, InPlaceIfPossible, InPlaceOnly or OnDelete";
                 self.problem(field, format!("{written:?}"), rule, Verdict::InvalidCautious);
-                UpdateType::OnDelete
+                (UpdateType::ReCreate, false)
             }
         }
     }

@@ -27,6 +27,7 @@ use cloneset_status::{Counts, Wait};
 use context::Context;
 use jiff::Timestamp;
 use revision::Revisions;
+use std::collections::BTreeSet;
 
 /// Decides what to do for one CloneSet.
 ///
@@ -50,26 +51,33 @@ pub fn plan(snapshot: &Snapshot, desired: &Desired, features: Features, now: Tim
     }
     plan.revision.clone_from(&revisions.write);
 
-    let in_service = update::put_in_service(&context);
-    plan.actions.extend(in_service.actions);
-    plan.waits.extend(in_service.waits);
-
     let diff = diff::diff(
         &desired.targets(features, revisions.current_is_update()),
         context.members.iter().map(|member| member.fact),
     );
     let scaling = scale::scale(&context, &diff);
+    let mut moving = scaling.actions;
     plan.waits.extend(scaling.waits);
-    if scaling.actions.is_empty() {
+    if moving.is_empty() {
         let updating = update::update(&context, &diff);
-        plan.actions.extend(updating.actions);
+        moving = updating.actions;
         plan.waits.extend(updating.waits);
-    } else {
-        plan.actions.extend(scaling.actions);
-        if diff.update_num != 0 {
-            plan.waits.push(Wait::ScalingFirst);
-        }
+    } else if diff.update_num != 0 {
+        plan.waits.push(Wait::ScalingFirst);
     }
+    let in_service = update::put_in_service(&context);
+    // A pod that goes is not put in service first: the write would only make its own deletion lose a race.
+    let leaving: BTreeSet<&str> = moving.iter().filter_map(Action::deleted_uid).collect();
+    let stays = |write: &InService| !leaving.contains(write.uid.as_str());
+    plan.actions.extend(
+        in_service
+            .writes
+            .into_iter()
+            .filter(stays)
+            .map(Action::PutInService),
+    );
+    plan.actions.extend(moving);
+    plan.waits.extend(in_service.waits);
     let stored_current = snapshot
         .cloneset
         .status

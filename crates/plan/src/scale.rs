@@ -37,6 +37,9 @@ pub(crate) fn scale(context: &Context<'_>, diff: &Diff) -> Scaling {
             limit: diff.up_limit,
         });
     }
+    if diff.up_limit > 0 && context.snapshot.creation_held {
+        scaling.waits.push(Wait::BackingOff);
+    }
     let mut budget = Budget::of(context, diff);
     // No hook is built yet, so nothing holds a pod in PreparingDelete: it goes, whatever the budget.
     let preparing = context
@@ -111,7 +114,7 @@ impl Budget {
 
 fn create(context: &Context<'_>, diff: &Diff) -> Vec<Action> {
     let count = diff.up_limit.min(MAX_WAVE);
-    if count <= 0 {
+    if count <= 0 || context.snapshot.creation_held {
         return Vec::new();
     }
     let snapshot = context.snapshot;

@@ -20,6 +20,9 @@ pub struct Snapshot {
     /// Instance ids that must not be used now although no pod carries them: freed a moment ago, or found taken
     /// by somebody else's object.
     pub reserved_ids: BTreeSet<String>,
+    /// Creating pods was refused a moment ago and is not to be tried now. Updates go on meanwhile: a quota that is
+    /// used up must not stop a release.
+    pub creation_held: bool,
 }
 
 impl Snapshot {

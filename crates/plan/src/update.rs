@@ -23,6 +23,12 @@ pub(crate) struct Updating {
     pub(crate) waits: Vec<Wait>,
 }
 
+/// Pods that enter service now, and what others wait for.
+pub(crate) struct Entering {
+    pub(crate) writes: Vec<InService>,
+    pub(crate) waits: Vec<Wait>,
+}
+
 /// Chooses the pods that make place for the other revision.
 pub(crate) fn update(context: &Context<'_>, diff: &Diff) -> Updating {
     let wanted = wanted(context, diff);
@@ -131,11 +137,12 @@ fn ordered<'a>(candidates: &[Member<'a>]) -> Vec<Member<'a>> {
 
 /// Pods that must be put in service: their readiness gate is ours to open, also while paused and for `OnDelete`.
 /// A new pod waits in `PreparingNormal` until it has a node; one write then does all.
-pub(crate) fn put_in_service(context: &Context<'_>) -> Updating {
-    let mut updating = Updating {
-        actions: Vec::new(),
+pub(crate) fn put_in_service(context: &Context<'_>) -> Entering {
+    let mut entering = Entering {
+        writes: Vec::new(),
         waits: Vec::new(),
     };
+    let mut unscheduled: i32 = 0;
     for member in context
         .members
         .iter()
@@ -143,13 +150,14 @@ pub(crate) fn put_in_service(context: &Context<'_>) -> Updating {
     {
         match in_service(member.pod, context.now) {
             Entry::InService => {}
-            Entry::Waiting => updating.waits.push(Wait::Unscheduled {
-                pod: member.pod.name().to_owned(),
-            }),
-            Entry::Due(write) => updating.actions.push(Action::PutInService(write)),
+            Entry::Waiting => unscheduled = unscheduled.saturating_add(1),
+            Entry::Due(write) => entering.writes.push(write),
         }
     }
-    updating
+    if unscheduled > 0 {
+        entering.waits.push(Wait::Unscheduled { pods: unscheduled });
+    }
+    entering
 }
 
 enum Entry {

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// One requirement on a label.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Requirement {
+    Equals(String, String),
     In(String, BTreeSet<String>),
     NotIn(String, BTreeSet<String>),
     Exists(String),
@@ -28,7 +29,7 @@ impl Selector {
     pub fn parse(selector: &LabelSelector) -> Result<Self, String> {
         let labels = selector.match_labels.iter().flatten();
         let mut requirements: Vec<_> = labels
-            .map(|(key, value)| Requirement::In(key.clone(), BTreeSet::from([value.clone()])))
+            .map(|(key, value)| Requirement::Equals(key.clone(), value.clone()))
             .collect();
         for expression in selector.match_expressions.iter().flatten() {
             let key = expression.key.clone();
@@ -70,6 +71,7 @@ impl Selector {
     /// Do these labels meet every requirement?
     pub fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
         self.requirements.iter().all(|requirement| match requirement {
+            Requirement::Equals(key, value) => labels.get(key) == Some(value),
             Requirement::In(key, values) => labels.get(key).is_some_and(|value| values.contains(value)),
             Requirement::NotIn(key, values) => labels.get(key).is_none_or(|value| !values.contains(value)),
             Requirement::Exists(key) => labels.contains_key(key),
@@ -81,7 +83,11 @@ impl Selector {
 impl Requirement {
     fn key(&self) -> &str {
         match self {
-            Self::In(key, _) | Self::NotIn(key, _) | Self::Exists(key) | Self::DoesNotExist(key) => key,
+            Self::Equals(key, _)
+            | Self::In(key, _)
+            | Self::NotIn(key, _)
+            | Self::Exists(key)
+            | Self::DoesNotExist(key) => key,
         }
     }
 }
@@ -93,10 +99,8 @@ impl std::fmt::Display for Selector {
                 f.write_str(",")?;
             }
             match requirement {
-                Requirement::In(key, values) => match (values.len(), values.first()) {
-                    (1, Some(value)) => write!(f, "{key}={value}")?,
-                    _ => write!(f, "{key} in ({})", joined(values))?,
-                },
+                Requirement::Equals(key, value) => write!(f, "{key}={value}")?,
+                Requirement::In(key, values) => write!(f, "{key} in ({})", joined(values))?,
                 Requirement::NotIn(key, values) => write!(f, "{key} notin ({})", joined(values))?,
                 Requirement::Exists(key) => f.write_str(key)?,
                 Requirement::DoesNotExist(key) => write!(f, "!{key}")?,

@@ -40,10 +40,10 @@ pub enum Wait {
         /// Pods held back.
         pods: i32,
     },
-    /// A pod has no node yet; it enters service once it is scheduled.
+    /// Pods have no node yet; they enter service once they are scheduled.
     Unscheduled {
-        /// The pod.
-        pod: String,
+        /// Pods without a node.
+        pods: i32,
     },
     /// Pods are ready but not yet for `minReadySeconds`.
     MinReadySeconds {
@@ -105,7 +105,7 @@ impl fmt::Display for Wait {
                     "{pods} pods to update wait until others are available (maxUnavailable)"
                 )
             }
-            Self::Unscheduled { pod } => write!(f, "pod {pod} has no node yet"),
+            Self::Unscheduled { pods } => write!(f, "{pods} pods have no node yet"),
             Self::MinReadySeconds { pods, until } => {
                 write!(
                     f,

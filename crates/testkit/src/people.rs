@@ -55,6 +55,7 @@ impl World {
     /// At most this many pods may exist; a create beyond it is refused.
     pub fn quota(&mut self, pods: Option<usize>) {
         self.store.quota = pods;
+        self.creation_hold = None;
     }
 
     /// Somebody else's object has this name.

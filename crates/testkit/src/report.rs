@@ -44,9 +44,11 @@ impl World {
             .waits
             .iter()
             .any(|wait| matches!(wait, Wait::Stalled | Wait::Deleting));
+        let backing_off = plan.waits.contains(&Wait::BackingOff);
         let scaling = match &acted.refused {
             Some(message) => Some(Err(format!("cannot create a pod: {message}"))),
-            None => (!held).then_some(Ok(())),
+            // What an earlier attempt found still holds.
+            None => (!held && !backing_off).then_some(Ok(())),
         };
         let observed = Observed {
             generation: self.store.cloneset.metadata.generation.unwrap_or_default(),

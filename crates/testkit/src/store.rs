@@ -79,6 +79,11 @@ impl Store {
         self.images.get(pod.uid()).map_or("", String::as_str)
     }
 
+    /// Grows with every change.
+    pub(crate) fn version(&self) -> u64 {
+        self.last_version
+    }
+
     fn next_version(&mut self) -> String {
         self.last_version += 1;
         self.last_version.to_string()
@@ -142,11 +147,11 @@ impl Store {
     pub(crate) fn remove_pod(&mut self, uid: &str) {
         self.pods.retain(|_, pod| pod.uid() != uid);
         self.images.remove(uid);
+        self.last_version += 1;
     }
 
     /// Any write to a pod; one that changes nothing makes no new version. False when there is no such pod.
     pub(crate) fn change_pod(&mut self, uid: &str, change: impl FnOnce(&mut Pod)) -> bool {
-        let version = self.next_version();
         let Some(stored) = self.pods.values_mut().find(|pod| pod.uid() == uid) else {
             return false;
         };
@@ -154,7 +159,8 @@ impl Store {
         let before = pod.clone();
         change(pod);
         if *pod != before {
-            pod.metadata.resource_version = Some(version);
+            self.last_version += 1;
+            pod.metadata.resource_version = Some(self.last_version.to_string());
         }
         true
     }
@@ -207,7 +213,6 @@ impl Store {
 
     /// A write to the CloneSet; a changed spec makes a new generation.
     pub(crate) fn change_cloneset(&mut self, change: impl FnOnce(&mut CloneSet)) {
-        let version = self.next_version();
         let mut cloneset = self.cloneset.as_ref().clone();
         change(&mut cloneset);
         if cloneset == *self.cloneset {
@@ -217,7 +222,7 @@ impl Store {
             let generation = cloneset.metadata.generation.get_or_insert(0);
             *generation += 1;
         }
-        cloneset.metadata.resource_version = Some(version);
+        cloneset.metadata.resource_version = Some(self.next_version());
         self.cloneset = Arc::new(cloneset);
     }
 }

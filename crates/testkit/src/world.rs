@@ -3,6 +3,7 @@
 //! One pass is what the controller does (observe, decide, act, report) with nothing in between but, if a test
 //! asks for it, a kubelet that moves on between deciding and acting. The loop holds no decision.
 
+use crate::act::Acted;
 use crate::census::{Census, image_of, template_image};
 use crate::failure::Failure;
 use crate::kubelet::{Kubelet, later};
@@ -21,6 +22,8 @@ use std::fmt;
 
 /// Passes after which a world that still moves is taken to move for ever.
 const MAX_PASSES: usize = 2_000;
+/// Time between a refused create and the next attempt.
+const RETRY_SECONDS: i64 = 30;
 /// When every world begins: 2026-01-01T00:00:00Z.
 const START: i64 = 1_767_225_600;
 /// The controller looks again this much after the moment it waits for, as available means *longer than*.
@@ -35,6 +38,8 @@ pub struct World {
     /// When the pass that is under way was decided.
     pub(crate) decided_at: Timestamp,
     pub(crate) reserved_ids: BTreeSet<String>,
+    /// Creating was refused.
+    pub(crate) creation_hold: Option<Hold>,
     features: Features,
     lag: SignedDuration,
     trace: Trace,
@@ -48,6 +53,22 @@ pub struct Extremes {
     pub fewest_available: i32,
     /// The most pods that existed at a time.
     pub most_pods: i32,
+}
+
+/// After a refused create: the next attempt comes after a while, as the controller backs off. An attempt that is
+/// refused although nothing has changed since the last is not repeated until something does, so that a world with
+/// a quota can come to rest.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Hold {
+    refused_at_version: u64,
+    until: Option<Timestamp>,
+}
+
+impl Hold {
+    fn holds(&self, store: &Store, now: Timestamp) -> bool {
+        self.until
+            .map_or(store.version() == self.refused_at_version, |until| now < until)
+    }
 }
 
 /// One pass and what it came to.
@@ -105,6 +126,7 @@ impl World {
             now,
             decided_at: now,
             reserved_ids: BTreeSet::new(),
+            creation_hold: None,
             features: Features::default(),
             lag: SignedDuration::ZERO,
             trace: Trace::default(),
@@ -131,7 +153,10 @@ impl World {
             pods: self.store.pods().cloned().collect(),
             revisions: self.store.revisions().cloned().collect(),
             reserved_ids: self.reserved_ids.clone(),
-            creation_held: false,
+            creation_held: self
+                .creation_hold
+                .as_ref()
+                .is_some_and(|hold| hold.holds(&self.store, self.now)),
         }
     }
 
@@ -153,12 +178,31 @@ impl World {
         let acted = self.act(&plan, seen)?;
         self.note_extremes();
         let reported = self.report(&desired, &plan, &acted, seen)?;
+        self.hold_creation(&acted);
         let changed = !acted.deeds.is_empty() || acted.raced || acted.name_collision || reported || moved_on;
         Ok(Pass {
             plan,
             deeds: acted.deeds,
             changed,
         })
+    }
+
+    fn hold_creation(&mut self, acted: &Acted) {
+        if acted.refused.is_none() {
+            let decided_at = self.decided_at;
+            let is_over = |hold: &Hold| hold.until.is_some_and(|until| until <= decided_at);
+            self.creation_hold = self.creation_hold.filter(|hold| !is_over(hold));
+            return;
+        }
+        let version = self.store.version();
+        let in_vain = self
+            .creation_hold
+            .is_some_and(|hold| hold.refused_at_version == version);
+        let until = (!in_vain).then(|| later(self.now, RETRY_SECONDS));
+        self.creation_hold = Some(Hold {
+            refused_at_version: version,
+            until,
+        });
     }
 
     /// Passes and time go on until nothing is left to do and nothing is going to happen; then a day passes and
@@ -190,7 +234,8 @@ impl World {
                 .plan
                 .recheck_at
                 .map(|at| at.checked_add(AFTER_RECHECK).unwrap_or(at));
-            let next = [self.kubelet.next(), recheck].into_iter().flatten().min();
+            let retry = self.creation_hold.and_then(|hold| hold.until);
+            let next = [self.kubelet.next(), recheck, retry].into_iter().flatten().min();
             if let Some(until) = until
                 && (self.now >= until || next.is_none_or(|next| next > until))
             {

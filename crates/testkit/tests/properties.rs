@@ -104,6 +104,7 @@ enum Step {
     Edit(Value),
     Image(String),
     Blow(Blow, usize),
+    Quota(usize),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -118,6 +119,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => edit().prop_map(Step::Edit),
         2 => version().prop_map(Step::Image),
         2 => (blow, 0..8_usize).prop_map(|(blow, which)| Step::Blow(blow, which)),
+        1 => (0..10_usize).prop_map(Step::Quota),
     ]
 }
 
@@ -182,6 +184,7 @@ fn take(world: &mut World, step: &Step) {
             unstick(world);
         }
         Step::Image(version) => world.image(version),
+        Step::Quota(pods) => world.quota(Some(*pods)),
         Step::Blow(blow, which) => {
             let pods = world.live_pods();
             let Some(pod) = which.checked_rem(pods.len()).and_then(|index| pods.get(index)) else {
@@ -215,6 +218,8 @@ fn live(world: &mut World, steps: &[(u32, Step)]) -> Result<(), TestCaseError> {
         world.run_for(*delay).map_err(told)?;
         take(world, step);
     }
+    world.settle().map_err(told)?;
+    world.quota(None);
     world.settle().map_err(told)
 }
 

@@ -206,7 +206,7 @@ fn a_pod_is_put_in_service_once_it_has_a_node() {
         .pod("new unscheduled")
         .pod("new starting");
     let plan = scene.plan();
-    assert_eq!(waits(&plan), ["pod web-0 has no node yet"]);
+    assert_eq!(waits(&plan), ["1 pods have no node yet"]);
     let [Action::PutInService(write)] = plan.actions.as_slice() else {
         panic!("{:?}", plan.actions)
     };

@@ -134,6 +134,7 @@ impl Scene {
             pods: parse(&self.pods),
             revisions: revisions.collect(),
             reserved_ids: self.reserved.clone(),
+            creation_held: false,
         }
     }
 

@@ -42,7 +42,7 @@ fn a_blocked_spec_changes_nothing_and_says_why() {
         ),
         (
             "spec.updateStrategy.priorityStrategy.weightPriority",
-            json!({"updateStrategy": {"priorityStrategy": {"weightPriority": [{"weight": 1, "matchSelector": {}}]}}}),
+            json!({"updateStrategy": {"priorityStrategy": {"weightPriority": [{"weight": 1, "matchSelector": {"matchLabels": {"a": "b"}}}]}}}),
         ),
         (
             "spec.lifecycle.preDelete",
@@ -121,7 +121,7 @@ fn a_bad_value_counts_as_the_most_cautious_one() {
         ),
         (
             json!({"type": "Gently"}),
-            Some("3 pods to update wait to be deleted (type OnDelete)"),
+            Some("3 pods to update wait because updateStrategy.paused is set"),
         ),
     ] {
         let plan = Scene::of(&json!({"replicas": 3, "updateStrategy": strategy}))

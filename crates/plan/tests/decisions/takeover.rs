@@ -39,6 +39,7 @@ fn left_behind() -> Snapshot {
             .map(|revision| Arc::new(serde_json::from_value(revision).unwrap()))
             .collect(),
         reserved_ids: std::collections::BTreeSet::new(),
+        creation_held: false,
     }
 }
 

@@ -53,6 +53,27 @@ fn scenario_53_a_quota_stops_creation_with_a_condition_that_goes_when_there_is_r
 }
 
 #[test]
+fn scenario_54_a_quota_without_room_for_surge_does_not_stop_the_release() {
+    let spec = json!({"replicas": 5, "updateStrategy": {"maxSurge": 1, "maxUnavailable": 1}});
+    let mut world = World::of(&spec);
+    world.settle().unwrap();
+    world.quota(Some(5));
+    world.image("v2");
+    assert_eq!(world.pass().unwrap().to_string(), "record v2");
+    assert_eq!(conditions(&world), ["FailedScale=True"]);
+    let held = world.pass().unwrap();
+    assert_eq!(held.to_string(), "delete 1 v1 for update");
+    assert!(
+        held.plan.waits.contains(&Wait::BackingOff),
+        "{:?}",
+        held.plan.waits
+    );
+    world.settle().unwrap();
+    assert_eq!(world.inventory(), "5 v2 available");
+    assert_eq!(conditions(&world), [""; 0]);
+}
+
+#[test]
 fn scenarios_65_and_66_a_pod_enters_service_with_its_node_and_not_before() {
     let mut world = World::of(&json!({"replicas": 2}));
     world.fates([Fate::UNSCHEDULABLE, Fate::BROKEN]);

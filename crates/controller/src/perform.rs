@@ -1,0 +1,274 @@
+//! One write for each action, with its preconditions, and what it leaves behind.
+//!
+//! Where an answer says that an object is there already, a look at it tells whose it is. Order, concurrency and
+//! what to do about failures are `act`'s business.
+
+use crate::index::{Kind, Sink as _};
+use crate::owned::version_of;
+use crate::send::{self, Target, WriteError};
+use crate::wiring::Context;
+use crate::writes::{Expect, Mark};
+use cloneset_api::CloneSet;
+use cloneset_api::names::{labels, pod_conditions};
+use cloneset_plan::normalise::canonical_text;
+use cloneset_plan::{Action, DeleteReason, InService, NewPod, NewRevision, PodDeletion, owner_reference};
+use cloneset_status::facts::short_revision;
+use cloneset_status::{Pod, Revision};
+use kube::Api;
+use kube::api::{Patch, Preconditions};
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
+use std::fmt::Debug;
+use std::time::Duration;
+
+/// Time to look at an object that is in the way.
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What one write left behind.
+pub struct Written {
+    /// What the view must show.
+    pub mark: Option<Mark>,
+    /// The pod created, with its revision.
+    pub created: Option<(String, String)>,
+    /// The pod deleted, and why.
+    pub deleted: Option<(String, DeleteReason)>,
+    /// The instance id that somebody else's object has.
+    pub taken_id: Option<String>,
+}
+
+impl Written {
+    fn marked(mark: Mark) -> Self {
+        Self {
+            mark: Some(mark),
+            created: None,
+            deleted: None,
+            taken_id: None,
+        }
+    }
+}
+
+/// Carries out one action.
+pub async fn perform(context: &Context, cloneset: &CloneSet, action: &Action) -> Result<Written, WriteError> {
+    match action {
+        Action::CreatePod(pod) => create_pod(context, cloneset, pod).await,
+        Action::DeletePod(deletion) => delete_pod(context, cloneset, deletion).await,
+        Action::PutInService(pod) => put_in_service(context, cloneset, pod).await,
+        Action::DeleteRevision { name, uid } => {
+            let target = Target::of::<Revision>(namespace(cloneset), "controllerrevisions");
+            send::delete(context, &target, name, preconditions(uid, None)).await?;
+            Ok(Written::marked(Mark::new(
+                Kind::Revision,
+                name,
+                uid,
+                Expect::Leaving,
+            )))
+        }
+    }
+}
+
+fn namespace(cloneset: &CloneSet) -> Option<&str> {
+    cloneset.metadata.namespace.as_deref()
+}
+
+fn uid(cloneset: &CloneSet) -> &str {
+    cloneset.metadata.uid.as_deref().unwrap_or_default()
+}
+
+fn preconditions(uid: &str, resource_version: Option<&str>) -> Preconditions {
+    Preconditions {
+        uid: Some(uid.to_owned()),
+        resource_version: resource_version.map(str::to_owned),
+    }
+}
+
+async fn create_pod(context: &Context, cloneset: &CloneSet, pod: &NewPod) -> Result<Written, WriteError> {
+    let target = Target::of::<Pod>(namespace(cloneset), "pods");
+    let manifest = pod.manifest(cloneset, context.now());
+    match send::create::<Pod>(context, &target, &manifest).await {
+        Ok(stored) => {
+            let expect = Expect::Version(version_of(&stored));
+            let mark = Mark::new(Kind::Pod, &pod.name, stored.uid(), expect);
+            let created = Some((pod.name.clone(), pod.revision.name.clone()));
+            Ok(Written {
+                created,
+                ..Written::marked(mark)
+            })
+        }
+        Err(WriteError::AlreadyExists) => found_pod(context, cloneset, pod).await,
+        Err(error) => Err(error),
+    }
+}
+
+/// The object of that name, as it is now.
+async fn look<K>(context: &Context, cloneset: &CloneSet, name: &str) -> Result<Option<K>, WriteError>
+where
+    K: kube::Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>,
+    K: Clone + DeserializeOwned + Debug,
+{
+    let api: Api<K> = Api::namespaced(context.client.clone(), namespace(cloneset).unwrap_or_default());
+    match tokio::time::timeout(READ_TIMEOUT, api.get_opt(name)).await {
+        Ok(Ok(found)) => Ok(found),
+        Ok(Err(error)) => Err(WriteError::Unclear(error.to_string())),
+        Err(_) => Err(WriteError::Unclear("no answer in time".to_owned())),
+    }
+}
+
+/// A pod of that name exists: our own from a write whose answer was lost, or somebody else's. Only looking tells.
+async fn found_pod(context: &Context, cloneset: &CloneSet, pod: &NewPod) -> Result<Written, WriteError> {
+    let found = look::<Pod>(context, cloneset, &pod.name).await?;
+    match found {
+        Some(found) if found.controlling_cloneset() == Some(uid(cloneset)) && found.is_active() => {
+            // It may have lost the label our watch goes by; then it has to be looked at, not waited for.
+            context.index.add_stray(found.clone());
+            let expect = Expect::Version(version_of(&found));
+            Ok(Written::marked(Mark::new(
+                Kind::Pod,
+                &pod.name,
+                found.uid(),
+                expect,
+            )))
+        }
+        Some(_) => Ok(Written {
+            mark: None,
+            created: None,
+            deleted: None,
+            taken_id: Some(pod.id.clone()),
+        }),
+        None => Err(WriteError::Raced("the pod in the way has gone".to_owned())),
+    }
+}
+
+async fn delete_pod(
+    context: &Context,
+    cloneset: &CloneSet,
+    deletion: &PodDeletion,
+) -> Result<Written, WriteError> {
+    let target = Target::of::<Pod>(namespace(cloneset), "pods");
+    let only_this = preconditions(&deletion.uid, deletion.resource_version.as_deref());
+    send::delete(context, &target, &deletion.name, only_this).await?;
+    let mark = Mark::new(Kind::Pod, &deletion.name, &deletion.uid, Expect::Leaving);
+    Ok(Written {
+        deleted: Some((deletion.name.clone(), deletion.why)),
+        ..Written::marked(mark)
+    })
+}
+
+/// Gate, labels and annotations in one request: a patch of `pods/status` may carry all of them.
+async fn put_in_service(
+    context: &Context,
+    cloneset: &CloneSet,
+    pod: &InService,
+) -> Result<Written, WriteError> {
+    let target = Target::of::<Pod>(namespace(cloneset), "pods/status");
+    let patch = Patch::Strategic(in_service_patch(pod));
+    let stored: Pod = send::patch(context, &target, &pod.name, Some("status"), &patch).await?;
+    let expect = Expect::Version(version_of(&stored));
+    Ok(Written::marked(Mark::new(Kind::Pod, &pod.name, &pod.uid, expect)))
+}
+
+fn in_service_patch(pod: &InService) -> Value {
+    let mut metadata = Map::from_iter([("uid".to_owned(), json!(pod.uid))]);
+    if !pod.labels.is_empty() {
+        metadata.insert("labels".to_owned(), json!(pod.labels));
+    }
+    if !pod.annotations.is_empty() {
+        metadata.insert("annotations".to_owned(), json!(pod.annotations));
+    }
+    if !pod.gate {
+        return json!({"metadata": metadata});
+    }
+    let at = jiff::Timestamp::from_second(pod.at.as_second())
+        .unwrap_or(pod.at)
+        .to_string();
+    json!({
+        "metadata": metadata,
+        "status": {"conditions": [{
+            "type": pod_conditions::IN_PLACE_UPDATE_READY,
+            "status": "True",
+            "lastTransitionTime": at,
+        }]},
+    })
+}
+
+/// Creates a revision; `None` when its name is taken by other content.
+pub async fn create_revision(
+    context: &Context,
+    cloneset: &CloneSet,
+    new: &NewRevision,
+) -> Result<Option<Mark>, WriteError> {
+    let target = Target::of::<Revision>(namespace(cloneset), "controllerrevisions");
+    let manifest = json!({
+        "apiVersion": "apps/v1",
+        "kind": "ControllerRevision",
+        "metadata": {
+            "name": new.name,
+            "namespace": cloneset.metadata.namespace,
+            "labels": new.labels,
+            "annotations": new.annotations,
+            "ownerReferences": [owner_reference(cloneset)],
+        },
+        "data": new.data,
+        "revision": new.number,
+    });
+    match send::create::<Revision>(context, &target, &manifest).await {
+        Ok(stored) => Ok(Some(revision_mark(&stored))),
+        Err(WriteError::AlreadyExists) => found_revision(context, cloneset, new).await,
+        Err(error) => Err(error),
+    }
+}
+
+fn revision_mark(stored: &Revision) -> Mark {
+    Mark::new(
+        Kind::Revision,
+        stored.name(),
+        stored.uid(),
+        Expect::Version(version_of(stored)),
+    )
+}
+
+/// A revision of that name exists: ours with the same content, from a write whose answer was lost, or not.
+async fn found_revision(
+    context: &Context,
+    cloneset: &CloneSet,
+    new: &NewRevision,
+) -> Result<Option<Mark>, WriteError> {
+    let found = look::<Revision>(context, cloneset, &new.name).await?;
+    let Some(found) = found else {
+        return Err(WriteError::Raced("the revision in the way has gone".to_owned()));
+    };
+    let wanted = new.data.pointer("/spec/template").map(canonical_text);
+    let is_same = found.template().map(canonical_text) == wanted;
+    if !is_same || found.controlling_cloneset() != Some(uid(cloneset)) {
+        return Ok(None);
+    }
+    if found
+        .metadata
+        .labels
+        .iter()
+        .flatten()
+        .any(|(key, _)| key == labels::REVISION_HASH)
+    {
+        return Ok(Some(revision_mark(&found)));
+    }
+    // No watch of ours shows it without its label.
+    let label = json!({"metadata": {"uid": found.metadata.uid,
+                                    "labels": {labels::REVISION_HASH: short_revision(found.name())}}});
+    let target = Target::of::<Revision>(namespace(cloneset), "controllerrevisions");
+    let stored: Revision = send::patch(context, &target, found.name(), None, &Patch::Merge(label)).await?;
+    context.index.refresh(stored.clone());
+    Ok(Some(revision_mark(&stored)))
+}
+
+/// Makes an old revision the newest.
+pub async fn renumber(
+    context: &Context,
+    cloneset: &CloneSet,
+    name: &str,
+    revision_uid: &str,
+    to: i64,
+) -> Result<Option<Mark>, WriteError> {
+    let target = Target::of::<Revision>(namespace(cloneset), "controllerrevisions");
+    let patch = Patch::Merge(json!({"metadata": {"uid": revision_uid}, "revision": to}));
+    let stored: Revision = send::patch(context, &target, name, None, &patch).await?;
+    Ok(Some(revision_mark(&stored)))
+}
