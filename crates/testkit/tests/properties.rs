@@ -259,7 +259,7 @@ fn is_as_wished(world: &World) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(cases(1_200))]
+    #![proptest_config(cases(800))]
 
     #[test]
     fn whatever_happens_the_limits_hold_and_the_wish_is_reached_and_kept(life in life()) {
