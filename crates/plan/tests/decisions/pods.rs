@@ -359,3 +359,29 @@ fn with_the_rollback_gate_a_raised_partition_moves_pods_back() {
         "there is nothing to go back to"
     );
 }
+
+#[test]
+fn scenario_54_while_creation_is_held_the_update_goes_on() {
+    let spec = json!({"replicas": 3, "updateStrategy": {"maxUnavailable": 2, "maxSurge": 1}});
+    let scene = Scene::of(&spec).pods(3, "old");
+    assert_eq!(deeds(&scene.plan()), ["create web-new"]);
+    let held = scene.hold_creation().plan();
+    assert_eq!(
+        deeds(&held),
+        [
+            "delete web-0 (uid-0) for update",
+            "delete web-1 (uid-1) for update"
+        ]
+    );
+    assert_eq!(held.waits, [Wait::BackingOff, Wait::UpdateBudget { pods: 1 }]);
+}
+
+#[test]
+fn a_pod_that_goes_is_not_put_in_service_first() {
+    let plan = Scene::of(&json!({"replicas": 1})).pods(2, "new starting").plan();
+    assert_eq!(
+        deeds(&plan),
+        ["serve web-1", "delete web-0 (uid-0) as surplus if still rv-0"],
+        "the write would make the delete lose its race"
+    );
+}

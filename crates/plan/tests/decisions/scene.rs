@@ -20,6 +20,7 @@ pub(crate) struct Scene {
     revisions: Vec<Value>,
     pods: Vec<Value>,
     reserved: BTreeSet<String>,
+    creation_held: bool,
     features: Features,
 }
 
@@ -54,6 +55,7 @@ impl Scene {
             revisions: Vec::new(),
             pods: Vec::new(),
             reserved: BTreeSet::new(),
+            creation_held: false,
             features: Features::default(),
         }
     }
@@ -70,6 +72,12 @@ impl Scene {
 
     pub(crate) fn reserve(mut self, id: &str) -> Self {
         self.reserved.insert(id.to_owned());
+        self
+    }
+
+    /// Creating pods was refused a moment ago.
+    pub(crate) fn hold_creation(mut self) -> Self {
+        self.creation_held = true;
         self
     }
 
@@ -134,7 +142,7 @@ impl Scene {
             pods: parse(&self.pods),
             revisions: revisions.collect(),
             reserved_ids: self.reserved.clone(),
-            creation_held: false,
+            creation_held: self.creation_held,
         }
     }
 
