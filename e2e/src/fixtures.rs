@@ -30,6 +30,27 @@ pub fn with(mut these: Value, those: &Value) -> Value {
     these
 }
 
+/// A place in an object, as `spec.updateStrategy.partition`, and what is written there; `null` too is written.
+pub type Change = (&'static str, Value);
+
+/// This object with changes, one after another. Objects that a place needs are made.
+pub fn changed(mut object: Value, changes: &[Change]) -> Value {
+    for (place, value) in changes {
+        *place.split('.').fold(&mut object, field) = value.clone();
+    }
+    object
+}
+
+fn field<'a>(object: &'a mut Value, name: &str) -> &'a mut Value {
+    if !object.is_object() {
+        *object = json!({});
+    }
+    match object {
+        Value::Object(fields) => fields.entry(name).or_insert(Value::Null),
+        other => other,
+    }
+}
+
 /// A CloneSet with this spec.
 pub fn manifest(name: &str, spec: &Value) -> Value {
     json!({

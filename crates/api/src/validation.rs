@@ -80,6 +80,13 @@ fn rules() -> Vec<Rule> {
 fn selector_rules() -> Vec<Rule> {
     let not_empty = "(has(self.matchLabels) && size(self.matchLabels) > 0) || \
         (has(self.matchExpressions) && size(self.matchExpressions) > 0)";
+    // One that slipped in without being valid never selected a pod; only a repair can make it of use.
+    let unchanged_or_repaired = "self == oldSelf || \
+        !((has(oldSelf.matchLabels) && size(oldSelf.matchLabels) > 0) || \
+          (has(oldSelf.matchExpressions) && size(oldSelf.matchExpressions) > 0)) || \
+        (has(oldSelf.matchExpressions) && oldSelf.matchExpressions.exists(e, \
+          e.operator in ['In', 'NotIn'] ? (!has(e.values) || size(e.values) == 0) \
+          : (!(e.operator in ['Exists', 'DoesNotExist']) || (has(e.values) && size(e.values) > 0))))";
     let labels_match = "!has(self.selector.matchLabels) || self.selector.matchLabels.all(k, \
         has(self.template.metadata) && has(self.template.metadata.labels) && \
         k in self.template.metadata.labels && \
@@ -91,8 +98,6 @@ fn selector_rules() -> Vec<Rule> {
            (has(e.values) && (e.operator == 'In') == (self.template.metadata.labels[e.key] in e.values) && \
             e.operator in ['In', 'NotIn'])) \
         : e.operator in ['NotIn', 'DoesNotExist'])";
-    let values_fit = "self.operator in ['In', 'NotIn'] ? (has(self.values) && size(self.values) > 0) \
-        : (!has(self.values) || size(self.values) == 0)";
     vec![
         Rule::new(
             "spec.selector",
@@ -101,15 +106,10 @@ fn selector_rules() -> Vec<Rule> {
         ),
         Rule::new(
             "spec.selector",
-            "self == oldSelf",
+            unchanged_or_repaired,
             "'is immutable: create another CloneSet to select other pods'",
         ),
-        Rule::new(
-            "spec.selector.matchExpressions[]",
-            values_fit,
-            "'operator ' + self.operator + \
-             (self.operator in ['In', 'NotIn'] ? ' needs values' : ' takes no values')",
-        ),
+        values_fit("spec.selector.matchExpressions[]"),
         Rule::new(
             "spec",
             labels_match,
@@ -123,6 +123,17 @@ fn selector_rules() -> Vec<Rule> {
         )
         .about(".template.metadata.labels"),
     ]
+}
+
+/// A requirement of a selector has values exactly when its operator compares with some.
+fn values_fit(at: &'static str) -> Rule {
+    Rule::new(
+        at,
+        "self.operator in ['In', 'NotIn'] ? (has(self.values) && size(self.values) > 0) \
+         : (!has(self.values) || size(self.values) == 0)",
+        "'operator ' + self.operator + \
+         (self.operator in ['In', 'NotIn'] ? ' needs values' : ' takes no values')",
+    )
 }
 
 fn template_rules() -> Vec<Rule> {
@@ -179,6 +190,7 @@ fn strategy_rules() -> Vec<Rule> {
              (has(self.matchExpressions) && size(self.matchExpressions) > 0)",
             "'must have at least one requirement'",
         ),
+        values_fit("spec.updateStrategy.priorityStrategy.weightPriority[].matchSelector.matchExpressions[]"),
         Rule::new(
             "spec",
             "!has(self.progressDeadlineSeconds) || self.progressDeadlineSeconds == 2147483647 || \
@@ -247,7 +259,8 @@ fn bound(root: &mut JSONSchemaProps) {
         each(path, &|schema| schema.minimum = Some(0.0));
     }
     each("spec.updateStrategy.type", &|schema| {
-        let types = ["ReCreate", "InPlaceIfPossible", "InPlaceOnly", "OnDelete"];
+        // Empty is what Kruise's webhook fills in as ReCreate.
+        let types = ["", "ReCreate", "InPlaceIfPossible", "InPlaceOnly", "OnDelete"];
         schema.enum_ = Some(types.into_iter().map(|name| JSON(json!(name))).collect());
     });
     each(

@@ -228,26 +228,32 @@ impl Parse {
     fn max_unavailable(&mut self, spec: &CloneSetSpec, replicas: i32, rolling: bool, max_surge: i32) -> i32 {
         let default = IntOrString::String("20%".into());
         let field = "spec.updateStrategy.maxUnavailable";
-        if !rolling {
-            return default.resolve(replicas, Rounding::Down).unwrap_or(0);
-        }
         let rounding = if max_surge > 0 {
             Rounding::Down
         } else {
             Rounding::Up
         };
         let written = spec.update_strategy.max_unavailable.as_ref().unwrap_or(&default);
-        self.resolve(field, written, replicas, rounding).unwrap_or(0)
+        // A wrong value is told even where it is not used.
+        let limit = self.resolve(field, written, replicas, rounding).unwrap_or(0);
+        if rolling {
+            limit
+        } else {
+            default.resolve(replicas, Rounding::Down).unwrap_or(0)
+        }
     }
 
     /// The partition as a number of pods, and whether the text asks for all pods to be updated
     /// (`behaviour.md` 5.2). Below `"100%"` a percentage leaves at least one pod to update.
     fn partition(&mut self, spec: &CloneSetSpec, replicas: i32, rolling: bool) -> (i32, bool) {
-        let Some(written) = spec.update_strategy.partition.as_ref().filter(|_| rolling) else {
+        let Some(written) = spec.update_strategy.partition.as_ref() else {
             return (0, true);
         };
-        let Some(count) = self.resolve("spec.updateStrategy.partition", written, replicas, Rounding::Up)
-        else {
+        let resolved = self.resolve("spec.updateStrategy.partition", written, replicas, Rounding::Up);
+        if !rolling {
+            return (0, true);
+        }
+        let Some(count) = resolved else {
             return (replicas, false);
         };
         let at_least_one = matches!(written, IntOrString::String(text) if text != "100%");

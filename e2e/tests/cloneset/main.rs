@@ -11,6 +11,7 @@ mod limits;
 mod not_yet_supported;
 mod partitions;
 mod pause;
+mod same_verdicts;
 mod scale;
 mod seed_walk;
 mod trouble;
