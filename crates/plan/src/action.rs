@@ -27,6 +27,12 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// With the time at which the first of its waits ends by itself.
+    pub(crate) fn with_recheck(mut self) -> Self {
+        self.recheck_at = self.waits.iter().filter_map(Wait::until).min();
+        self
+    }
+
     /// Does it make new pods?
     pub fn creates_pods(&self) -> bool {
         self.actions

@@ -43,11 +43,11 @@ pub fn plan(snapshot: &Snapshot, desired: &Desired, features: Features, now: Tim
     await_availability(&context, &mut plan);
     if snapshot.cloneset.metadata.deletion_timestamp.is_some() {
         plan.waits.push(Wait::Deleting);
-        return plan;
+        return plan.with_recheck();
     }
     if desired.is_blocked() {
         plan.waits.push(Wait::Stalled);
-        return plan;
+        return plan.with_recheck();
     }
     plan.revision.clone_from(&revisions.write);
 
@@ -90,7 +90,7 @@ pub fn plan(snapshot: &Snapshot, desired: &Desired, features: Features, now: Tim
     ];
     plan.actions
         .extend(revision::surplus(snapshot, live, desired.revision_history_limit));
-    plan
+    plan.with_recheck()
 }
 
 /// The facts status needs. The current revision moves by intent only: the partition as written asks for every
@@ -137,6 +137,5 @@ fn await_availability(context: &Context<'_>, plan: &mut Plan) {
     });
     if let Some(until) = until {
         plan.waits.push(Wait::MinReadySeconds { pods, until });
-        plan.recheck_at = Some(until);
     }
 }

@@ -11,7 +11,9 @@ use crate::instance_ids::instance_ids;
 use crate::manifest::NewPod;
 use crate::order::sort_for_scale_in;
 use cloneset_status::{Pod, Wait};
+use jiff::SignedDuration;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// Pods created in one pass at the most; the next pass follows at once.
 const MAX_WAVE: i32 = 500;
@@ -27,9 +29,14 @@ pub(crate) struct Scaling {
 /// Creation never takes availability and deletion is bounded by the pods that are there now, so both may happen
 /// in one pass, and creation that is throttled holds nothing else back.
 pub(crate) fn scale(context: &Context<'_>, diff: &Diff) -> Scaling {
+    let storm = storm(context);
     let mut scaling = Scaling {
-        actions: create(context, diff),
-        waits: Vec::new(),
+        actions: if storm.is_some() {
+            Vec::new()
+        } else {
+            create(context, diff)
+        },
+        waits: storm.filter(|_| diff.up_limit > 0).into_iter().collect(),
     };
     if diff.up > diff.up_limit {
         scaling.waits.push(Wait::ScaleUpLimited {
@@ -133,6 +140,32 @@ fn create(context: &Context<'_>, diff: &Diff) -> Vec<Action> {
         .zip(revisions)
         .map(|(id, revision)| Action::CreatePod(NewPod::new(name, id, revision, context.features.short_hash)))
         .collect()
+}
+
+/// How long a pod must have been there for its end not to count as a failed start.
+const STORM_PACE: SignedDuration = SignedDuration::from_secs(10);
+
+/// Pods that end as soon as they are made (refused by a node, an evicted disk) would be replaced as fast as the API
+/// server takes them. Once twice as many have ended as there should be, and the newest of them was made a moment ago,
+/// creation waits. R=3: after 8 ended pods, a wave of at most 3 every 10 seconds.
+fn storm(context: &Context<'_>) -> Option<Wait> {
+    let ended: Vec<&Arc<Pod>> = context
+        .snapshot
+        .pods
+        .iter()
+        .filter(|pod| pod.is_finished())
+        .collect();
+    let pods = i32::try_from(ended.len()).unwrap_or(i32::MAX);
+    if pods < context.desired.replicas.saturating_mul(2).saturating_add(2) {
+        return None;
+    }
+    let newest = ended
+        .iter()
+        .filter_map(|pod| pod.metadata.creation_timestamp.as_ref())
+        .map(|time| time.0)
+        .max()?;
+    let until = newest.checked_add(STORM_PACE).ok()?;
+    (until > context.now).then_some(Wait::PodsFail { pods, until })
 }
 
 /// The pods that are too many, first those to go first. Pods that are leaving already are not among them, and not

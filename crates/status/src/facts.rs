@@ -395,7 +395,7 @@ mod tests {
         serde_json::from_value(value).unwrap()
     }
 
-    fn running(state: &str, conditions: Value) -> Pod {
+    fn running(state: &str, conditions: &Value) -> Pod {
         pod(json!({
             "metadata": {"name": "p", "labels": {"lifecycle.apps.kruise.io/state": state}, "managedFields": [{}]},
             "spec": {"nodeName": "n"},
@@ -411,11 +411,11 @@ mod tests {
     fn only_a_running_ready_pod_that_is_not_gated_off_is_ready() {
         let ready = json!({"type": "Ready", "status": "True"});
         let gate = |status: &str| json!({"type": "InPlaceUpdateReady", "status": status});
-        assert!(running("Normal", json!([ready])).is_ready());
-        assert!(running("Normal", json!([ready, gate("True")])).is_ready());
-        assert!(!running("Normal", json!([ready, gate("False")])).is_ready());
-        assert!(!running("Normal", json!([gate("True")])).is_ready());
-        let mut pending = running("Normal", json!([ready]));
+        assert!(running("Normal", &json!([ready])).is_ready());
+        assert!(running("Normal", &json!([ready, gate("True")])).is_ready());
+        assert!(!running("Normal", &json!([ready, gate("False")])).is_ready());
+        assert!(!running("Normal", &json!([gate("True")])).is_ready());
+        let mut pending = running("Normal", &json!([ready]));
         pending.status.phase = Some("Pending".into());
         assert!(!pending.is_ready());
     }
@@ -433,11 +433,7 @@ mod tests {
             ("PreparingDelete", false),
             ("SomethingElse", false),
         ] {
-            assert_eq!(
-                running(state, ready.clone()).is_available(0, at(0)),
-                expected,
-                "{state}"
-            );
+            assert_eq!(running(state, &ready).is_available(0, at(0)), expected, "{state}");
         }
     }
 
@@ -445,7 +441,7 @@ mod tests {
     fn a_pod_is_available_only_after_more_than_min_ready_seconds() {
         let since = running(
             "Normal",
-            json!([{"type": "Ready", "status": "True", "lastTransitionTime": "1970-01-01T00:01:40Z"}]),
+            &json!([{"type": "Ready", "status": "True", "lastTransitionTime": "1970-01-01T00:01:40Z"}]),
         );
         assert!(!since.is_available(10, at(110)));
         assert!(since.is_available(10, at(111)));
@@ -456,7 +452,7 @@ mod tests {
         assert!(!since.is_available(i32::MAX, at(1_000_000)));
         let unknown = running(
             "Normal",
-            json!([{"type": "Ready", "status": "True", "lastTransitionTime": null}]),
+            &json!([{"type": "Ready", "status": "True", "lastTransitionTime": null}]),
         );
         assert!(!unknown.is_available(1, at(1_000_000)));
     }

@@ -52,6 +52,13 @@ pub enum Wait {
         /// When the first of them is.
         until: Timestamp,
     },
+    /// Pods run to an end as soon as they are made; others are made in their place at a slower pace.
+    PodsFail {
+        /// Pods that have ended.
+        pods: i32,
+        /// When others are made.
+        until: Timestamp,
+    },
     /// An earlier attempt failed; the next one comes when its time has come.
     BackingOff,
     /// Scaling comes first: updates are considered in the next pass.
@@ -59,6 +66,23 @@ pub enum Wait {
 }
 
 impl Wait {
+    /// When the passing of time alone ends the wait.
+    pub fn until(&self) -> Option<Timestamp> {
+        match self {
+            Self::MinReadySeconds { until, .. } | Self::PodsFail { until, .. } => Some(*until),
+            Self::Stalled
+            | Self::Deleting
+            | Self::ScaleUpLimited { .. }
+            | Self::DeletionBudget { .. }
+            | Self::Paused { .. }
+            | Self::OnDelete { .. }
+            | Self::UpdateBudget { .. }
+            | Self::Unscheduled { .. }
+            | Self::BackingOff
+            | Self::ScalingFirst => None,
+        }
+    }
+
     /// One word for metrics and machines.
     pub fn reason(&self) -> &'static str {
         match self {
@@ -71,6 +95,7 @@ impl Wait {
             Self::UpdateBudget { .. } => "UpdateBudget",
             Self::Unscheduled { .. } => "Unscheduled",
             Self::MinReadySeconds { .. } => "MinReadySeconds",
+            Self::PodsFail { .. } => "PodsFail",
             Self::BackingOff => "BackingOff",
             Self::ScalingFirst => "ScalingFirst",
         }
@@ -110,6 +135,12 @@ impl fmt::Display for Wait {
                 write!(
                     f,
                     "{pods} ready pods are not available yet (minReadySeconds); the first is at {until}"
+                )
+            }
+            Self::PodsFail { pods, until } => {
+                write!(
+                    f,
+                    "{pods} pods have ended, the last as soon as it was made; others follow at {until}"
                 )
             }
             Self::BackingOff => f.write_str("an earlier attempt failed and is repeated later"),

@@ -10,6 +10,7 @@
     reason = "a failed test is the point of a panic"
 )]
 
+mod hardening;
 mod server;
 
 use cloneset_controller::events;

@@ -57,21 +57,25 @@ pub(crate) enum Fault {
 type Faults = Box<dyn FnMut(&Recorded) -> Fault + Send>;
 type Watcher = (String, mpsc::UnboundedSender<Result<String, Infallible>>);
 
-struct State {
-    version: u64,
+pub(crate) struct State {
+    pub(crate) version: u64,
     /// By collection ("pods"), then "namespace/name".
-    objects: BTreeMap<String, BTreeMap<String, Value>>,
+    pub(crate) objects: BTreeMap<String, BTreeMap<String, Value>>,
     watchers: Vec<Watcher>,
     requests: Vec<Recorded>,
     faults: Faults,
     /// Stops events from reaching watches, as a slow cache would.
     silent: bool,
+    /// Watches end after this time, as the API server ends them.
+    pub(crate) close_after: Option<std::time::Duration>,
+    /// The collection whose events are held back.
+    pub(crate) lag: Option<String>,
 }
 
 /// The server.
 #[derive(Clone)]
 pub(crate) struct Server {
-    state: Arc<Mutex<State>>,
+    pub(crate) state: Arc<Mutex<State>>,
 }
 
 impl Server {
@@ -84,6 +88,8 @@ impl Server {
             requests: Vec::new(),
             faults: Box::new(|_| Fault::None),
             silent: false,
+            close_after: None,
+            lag: None,
         };
         Self {
             state: Arc::new(Mutex::new(state)),
@@ -226,6 +232,12 @@ fn status(code: u16, reason: &str, message: &str) -> Response<Body> {
 }
 
 impl State {
+    /// Watches that somebody still reads.
+    pub(crate) fn open_watches(&mut self) -> usize {
+        self.watchers.retain(|(_, sender)| !sender.is_closed());
+        self.watchers.len()
+    }
+
     /// Of selectors only two forms are known: a key that must be there, and `key=value`.
     fn list(&self, collection: &str, query: &str) -> Response<Body> {
         let selector = query
@@ -258,8 +270,16 @@ impl State {
     fn watch(&mut self, collection: &str) -> Response<Body> {
         let (sender, receiver) = mpsc::unbounded_channel();
         self.watchers.push((collection.to_owned(), sender));
-        let stream = futures::stream::unfold(receiver, |mut receiver| async move {
-            receiver.recv().await.map(|line| (line, receiver))
+        let close = self.close_after.map(|after| tokio::time::Instant::now() + after);
+        let stream = futures::stream::unfold(receiver, move |mut receiver| async move {
+            match close {
+                None => receiver.recv().await.map(|line| (line, receiver)),
+                Some(at) => tokio::time::timeout_at(at, receiver.recv())
+                    .await
+                    .ok()
+                    .flatten()
+                    .map(|line| (line, receiver)),
+            }
         });
         Response::new(Body::from_stream(stream.boxed()))
     }
@@ -395,7 +415,7 @@ impl State {
         respond(200, &leaving)
     }
 
-    fn store(&mut self, collection: &str, mut object: Value) -> Value {
+    pub(crate) fn store(&mut self, collection: &str, mut object: Value) -> Value {
         self.version += 1;
         object["metadata"]["resourceVersion"] = json!(self.version.to_string());
         let objects = self.objects.entry(collection.to_owned()).or_default();
@@ -404,8 +424,8 @@ impl State {
         object
     }
 
-    fn announce(&mut self, collection: &str, type_: &str, object: &Value) {
-        if self.silent {
+    pub(crate) fn announce(&mut self, collection: &str, type_: &str, object: &Value) {
+        if self.silent || self.lag.as_deref() == Some(collection) {
             return;
         }
         let line = json!({"type": type_, "object": object}).to_string() + "\n";
