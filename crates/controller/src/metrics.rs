@@ -50,7 +50,7 @@ pub struct Metrics {
     pub waits: Family<ReasonLabel, Counter>,
     /// Lists made because a watch could not go on.
     pub relists: Family<ResourceLabel, Counter>,
-    /// Objects or events that could not be read.
+    /// Watch events that could not be read.
     pub unreadable: Family<ResourceLabel, Counter>,
     /// Reads of single objects because a view stayed behind.
     pub live_reads: Family<ResourceLabel, Counter>,
@@ -105,7 +105,7 @@ impl Default for Metrics {
         );
         registry.register(
             "cloneset_unreadable",
-            "Objects or events that could not be read",
+            "Watch events that could not be read",
             metrics.unreadable.clone(),
         );
         registry.register(
@@ -144,5 +144,43 @@ impl Metrics {
         // Writing into a String cannot fail.
         let _ = encode(&mut page, &self.registry);
         page
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_metric_is_in_the_reference_and_every_one_there_exists() {
+        let metrics = Metrics::default();
+        let (outcome, reason, resource) = ("x", "x", "x");
+        metrics.reconciles.get_or_create(&OutcomeLabel { outcome }).inc();
+        metrics.waits.get_or_create(&ReasonLabel { reason }).inc();
+        let (verb, result) = ("x", "x");
+        metrics
+            .writes
+            .get_or_create(&WriteLabels {
+                verb,
+                resource,
+                result,
+            })
+            .inc();
+        for family in [&metrics.relists, &metrics.unreadable, &metrics.live_reads] {
+            family.get_or_create(&ResourceLabel { resource }).inc();
+        }
+        let page = metrics.render();
+        let shown: std::collections::BTreeSet<&str> = page
+            .lines()
+            .filter(|line| !line.starts_with('#'))
+            .filter_map(|line| line.split(['{', ' ']).next())
+            .collect();
+        let reference = include_str!("../../../docs/reference/signals.md");
+        let documented: std::collections::BTreeSet<&str> = reference
+            .lines()
+            .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
+            .filter(|name| name.starts_with("cloneset_"))
+            .collect();
+        assert_eq!(documented, shown);
     }
 }
