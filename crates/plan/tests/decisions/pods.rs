@@ -147,9 +147,9 @@ fn pods_that_are_leaving_are_not_counted_twice() {
         },
         Case {
             name: "a marked old pod already is one of the updates",
-            spec: json!({"replicas": 3, "updateStrategy": {"partition": 2, "maxUnavailable": 0, "maxSurge": 1}}),
-            pods: &["old", "old", "old marked", "new starting"],
-            deeds: &["serve web-3"],
+            spec: json!({"replicas": 3, "updateStrategy": {"partition": 2, "maxUnavailable": 1}}),
+            pods: &["old broken", "old", "old marked"],
+            deeds: &[],
             waits: &["1 available pods to delete wait until others are available (maxUnavailable)"],
         },
         Case {
