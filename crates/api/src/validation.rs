@@ -18,8 +18,10 @@ struct Rule {
     message: &'static str,
     /// Where below `at` the mistake is, for the error's field path.
     field: Option<&'static str>,
-    /// Judged on creation too, with `oldSelf` optional.
-    old_is_optional: bool,
+    /// Where this holds, the same was written before and is not judged again; `None` for a rule that itself
+    /// compares old and new. Must not compare a pod template or what contains one: objects with fields that the
+    /// schema does not know are never equal.
+    unchanged: Option<&'static str>,
 }
 
 impl Rule {
@@ -29,7 +31,7 @@ impl Rule {
             holds: holds.into(),
             message,
             field: None,
-            old_is_optional: false,
+            unchanged: Some("oldSelf.value() == self"),
         }
     }
 
@@ -38,9 +40,33 @@ impl Rule {
         self
     }
 
-    fn with_optional_old(mut self) -> Self {
-        self.old_is_optional = true;
+    /// Judged only when this place is written anew.
+    fn when_changed(mut self, unchanged: &'static str) -> Self {
+        self.unchanged = Some(unchanged);
         self
+    }
+
+    /// A rule about the difference between old and new.
+    fn about_changes(mut self) -> Self {
+        self.unchanged = None;
+        self
+    }
+
+    /// For the schema. Unlike the API server's own ratcheting, which stops short of the status subresource, this
+    /// lets the controller write the status of an object that is older than the rules; otherwise it could not even
+    /// say what is wrong with it.
+    fn into_validation(self) -> ValidationRule {
+        let holds = self.holds;
+        ValidationRule {
+            rule: match self.unchanged {
+                Some(unchanged) => format!("(oldSelf.hasValue() && {unchanged}) || ({holds})"),
+                None => holds,
+            },
+            message_expression: Some(self.message.to_owned()),
+            field_path: self.field.map(str::to_owned),
+            optional_old_self: self.unchanged.is_some().then_some(true),
+            ..ValidationRule::default()
+        }
     }
 }
 
@@ -57,11 +83,16 @@ fn is_zero(field: &str) -> String {
     )
 }
 
+/// Neither the selector nor the labels it must match have changed.
+const SAME_LABELS: &str = "oldSelf.value().selector == self.selector && \
+    (has(oldSelf.value().template.metadata) && has(oldSelf.value().template.metadata.labels) \
+     ? has(self.template.metadata) && has(self.template.metadata.labels) && \
+       oldSelf.value().template.metadata.labels == self.template.metadata.labels \
+     : !(has(self.template.metadata) && has(self.template.metadata.labels)))";
+
 /// Rules about surge and unavailable hold only when the strategy is written anew: rules on the spec also run on
 /// `/scale`, and an autoscaler must not be stopped by what a person wrote long ago.
-fn when_strategy_changes(holds: &str) -> String {
-    format!("(oldSelf.hasValue() && oldSelf.value().updateStrategy == self.updateStrategy) || ({holds})")
-}
+const SAME_STRATEGY: &str = "oldSelf.value().updateStrategy == self.updateStrategy";
 
 fn rules() -> Vec<Rule> {
     let counts = [
@@ -108,33 +139,36 @@ fn selector_rules() -> Vec<Rule> {
             "spec.selector",
             unchanged_or_repaired,
             "'is immutable: create another CloneSet to select other pods'",
-        ),
-        values_fit("spec.selector.matchExpressions[]"),
+        )
+        .about_changes(),
+        Rule::new("spec.selector", values_fit("self"), VALUES_MESSAGE).about(".matchExpressions"),
         Rule::new(
             "spec",
             labels_match,
             "'must carry every label of spec.selector.matchLabels with its value'",
         )
-        .about(".template.metadata.labels"),
+        .about(".template.metadata.labels")
+        .when_changed(SAME_LABELS),
         Rule::new(
             "spec",
             expressions_match,
             "'must meet every requirement of spec.selector.matchExpressions'",
         )
-        .about(".template.metadata.labels"),
+        .about(".template.metadata.labels")
+        .when_changed(SAME_LABELS),
     ]
 }
 
-/// A requirement of a selector has values exactly when its operator compares with some.
-fn values_fit(at: &'static str) -> Rule {
-    Rule::new(
-        at,
-        "self.operator in ['In', 'NotIn'] ? (has(self.values) && size(self.values) > 0) \
-         : (!has(self.values) || size(self.values) == 0)",
-        "'operator ' + self.operator + \
-         (self.operator in ['In', 'NotIn'] ? ' needs values' : ' takes no values')",
+/// The requirements of a selector have values exactly where their operators compare with some. Judged from the
+/// selector: what is inside a list cannot be compared with its former self.
+fn values_fit(selector: &str) -> String {
+    format!(
+        "!has({selector}.matchExpressions) || {selector}.matchExpressions.all(e, e.operator in ['In', 'NotIn'] \
+         ? (has(e.values) && size(e.values) > 0) : (!has(e.values) || size(e.values) == 0))"
     )
 }
+
+const VALUES_MESSAGE: &str = "'operators In and NotIn need values, Exists and DoesNotExist take none'";
 
 fn template_rules() -> Vec<Rule> {
     vec![
@@ -143,13 +177,21 @@ fn template_rules() -> Vec<Rule> {
             "!has(self.restartPolicy) || self.restartPolicy in ['', 'Always']",
             "'must be Always or absent, not \"' + self.restartPolicy + '\"'",
         )
-        .about(".restartPolicy"),
+        .about(".restartPolicy")
+        .when_changed(
+            "has(oldSelf.value().restartPolicy) && has(self.restartPolicy) && \
+             oldSelf.value().restartPolicy == self.restartPolicy",
+        ),
         Rule::new(
             "spec.template.spec",
             "!has(self.activeDeadlineSeconds)",
             "'must be absent, not %d'.format([self.activeDeadlineSeconds])",
         )
-        .about(".activeDeadlineSeconds"),
+        .about(".activeDeadlineSeconds")
+        .when_changed(
+            "has(oldSelf.value().activeDeadlineSeconds) && has(self.activeDeadlineSeconds) && \
+             oldSelf.value().activeDeadlineSeconds == self.activeDeadlineSeconds",
+        ),
     ]
 }
 
@@ -166,18 +208,18 @@ fn strategy_rules() -> Vec<Rule> {
     vec![
         Rule::new(
             "spec",
-            when_strategy_changes(&progress),
+            progress,
             "'must be above 0 while maxSurge is 0: with both 0 no pod could ever be updated'",
         )
         .about(".updateStrategy.maxUnavailable")
-        .with_optional_old(),
+        .when_changed(SAME_STRATEGY),
         Rule::new(
             "spec",
-            when_strategy_changes(&in_place),
+            in_place,
             "'must be 0 with type InPlaceOnly: pods updated in place need no surge'",
         )
         .about(".updateStrategy.maxSurge")
-        .with_optional_old(),
+        .when_changed(SAME_STRATEGY),
         Rule::new(
             "spec.updateStrategy.priorityStrategy",
             "!(has(self.weightPriority) && size(self.weightPriority) > 0 && \
@@ -185,12 +227,22 @@ fn strategy_rules() -> Vec<Rule> {
             "'weightPriority and orderPriority exclude each other'",
         ),
         Rule::new(
-            "spec.updateStrategy.priorityStrategy.weightPriority[].matchSelector",
-            "(has(self.matchLabels) && size(self.matchLabels) > 0) || \
-             (has(self.matchExpressions) && size(self.matchExpressions) > 0)",
-            "'must have at least one requirement'",
-        ),
-        values_fit("spec.updateStrategy.priorityStrategy.weightPriority[].matchSelector.matchExpressions[]"),
+            "spec.updateStrategy.priorityStrategy",
+            "!has(self.weightPriority) || self.weightPriority.all(t, \
+             (has(t.matchSelector.matchLabels) && size(t.matchSelector.matchLabels) > 0) || \
+             (has(t.matchSelector.matchExpressions) && size(t.matchSelector.matchExpressions) > 0))",
+            "'every matchSelector must have at least one requirement'",
+        )
+        .about(".weightPriority"),
+        Rule::new(
+            "spec.updateStrategy.priorityStrategy",
+            format!(
+                "!has(self.weightPriority) || self.weightPriority.all(t, {})",
+                values_fit("t.matchSelector")
+            ),
+            VALUES_MESSAGE,
+        )
+        .about(".weightPriority"),
         Rule::new(
             "spec",
             "!has(self.progressDeadlineSeconds) || self.progressDeadlineSeconds == 2147483647 || \
@@ -198,7 +250,13 @@ fn strategy_rules() -> Vec<Rule> {
             "'must be greater than spec.minReadySeconds (%d), not %d'.format(\
              [has(self.minReadySeconds) ? self.minReadySeconds : 0, self.progressDeadlineSeconds])",
         )
-        .about(".progressDeadlineSeconds"),
+        .about(".progressDeadlineSeconds")
+        .when_changed(
+            "has(oldSelf.value().progressDeadlineSeconds) && has(self.progressDeadlineSeconds) && \
+             oldSelf.value().progressDeadlineSeconds == self.progressDeadlineSeconds && \
+             (has(oldSelf.value().minReadySeconds) ? oldSelf.value().minReadySeconds : 0) == \
+             (has(self.minReadySeconds) ? self.minReadySeconds : 0)",
+        ),
     ]
 }
 
@@ -206,24 +264,11 @@ fn strategy_rules() -> Vec<Rule> {
 pub(crate) fn apply(root: &mut JSONSchemaProps) {
     bound(root);
     for rule in rules() {
-        let Rule {
-            at,
-            holds,
-            message,
-            field,
-            old_is_optional,
-        } = rule;
-        if let Some(schema) = find(root, at) {
+        if let Some(schema) = find(root, rule.at) {
             schema
                 .x_kubernetes_validations
                 .get_or_insert_default()
-                .push(ValidationRule {
-                    rule: holds,
-                    message_expression: Some(message.to_owned()),
-                    field_path: field.map(str::to_owned),
-                    optional_old_self: old_is_optional.then_some(true),
-                    ..ValidationRule::default()
-                });
+                .push(rule.into_validation());
         }
     }
 }

@@ -87,16 +87,15 @@ pub fn compute(previous: &CloneSetStatus, observed: Observed<'_>, now: Timestamp
 }
 
 fn set_stalled(list: &mut Vec<cloneset_api::Condition>, problems: &[Problem], now: Timestamp) {
-    // An unsupported field outranks an invalid one: it is the one that only a person can resolve by choosing
-    // another behaviour.
-    let unsupported = problems
-        .iter()
-        .any(|problem| problem.verdict == Verdict::Unsupported);
     if problems.is_empty() {
         conditions::clear(list, types::STALLED);
         return;
     }
-    let reason = if unsupported {
+    // A wrong value outranks an unsupported one: it is wrong in every version.
+    let unsupported_only = problems
+        .iter()
+        .all(|problem| problem.verdict == Verdict::Unsupported);
+    let reason = if unsupported_only {
         reasons::NOT_YET_SUPPORTED
     } else {
         reasons::INVALID_SPEC
@@ -233,7 +232,7 @@ mod tests {
             at(1),
         );
         let condition = &stalled.conditions.as_ref().unwrap()[0];
-        assert_eq!(condition.reason.as_deref(), Some("NotYetSupported"));
+        assert_eq!(condition.reason.as_deref(), Some("InvalidSpec"));
         assert_eq!(
             condition.message.as_deref(),
             Some("spec.a: \"x\" must be better; spec.b: \"x\" is better")
