@@ -3,6 +3,7 @@
 //! A generated file is a function of the code alone; nothing here may read a cluster or a clock.
 
 use anyhow::{Context, Result, bail};
+use serde_json::Value;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,7 +18,9 @@ struct Generated {
 }
 
 fn generated(root: &Path) -> Result<Vec<Generated>> {
-    let crd = serde_saphyr::to_string(&cloneset_api::crd()).context("writing the CRD as YAML")?;
+    let mut crd = serde_json::to_value(cloneset_api::crd()).context("writing the CRD")?;
+    whole_numbers(&mut crd);
+    let crd = serde_saphyr::to_string(&crd).context("writing the CRD as YAML")?;
     let mut files = vec![Generated {
         path: "charts/cloneset-crds/files/clonesets.apps.kruise.io.yaml".into(),
         content: format!("{HEADER}{crd}"),
@@ -29,6 +32,26 @@ fn generated(root: &Path) -> Result<Vec<Generated>> {
             .map(|(path, content)| Generated { path, content }),
     );
     Ok(files)
+}
+
+/// Limits of a schema are floats in Rust; written as `0` and not `0.0` they survive every tool unchanged.
+fn whole_numbers(value: &mut Value) {
+    match value {
+        Value::Number(number) => {
+            if let Some(whole) = number
+                .as_f64()
+                .filter(|float| number.is_f64() && float.fract() == 0.0)
+            {
+                // Limits are far below 2^53, so no digit is lost.
+                #[expect(clippy::cast_possible_truncation, reason = "see above")]
+                let whole = whole as i64;
+                *number = whole.into();
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(whole_numbers),
+        Value::Object(fields) => fields.values_mut().for_each(whole_numbers),
+        Value::Null | Value::Bool(_) | Value::String(_) => {}
+    }
 }
 
 /// Writes the files that differ; with `check`, reports the difference and fails instead.
