@@ -10,8 +10,10 @@
     reason = "a failed test is the point of a panic"
 )]
 
-mod hardening;
+mod leadership;
+mod refusals;
 mod server;
+mod views;
 
 use cloneset_controller::events;
 use cloneset_controller::wiring::{Context, watch_all, work};
@@ -102,6 +104,12 @@ impl Running {
     fn status(&self) -> Value {
         self.server.objects("clonesets")[0]["status"].clone()
     }
+}
+
+/// A refusal as the API server writes it.
+fn refusal(code: u16, reason: &str, message: &str) -> Value {
+    json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "code": code,
+           "reason": reason, "message": message})
 }
 
 fn cloneset(replicas: i32, image: &str, partition: i32) -> Value {
@@ -253,8 +261,7 @@ async fn while_the_view_is_behind_our_own_writes_nothing_is_decided() {
 async fn a_refused_pod_is_tried_once_a_backoff_and_the_refusal_is_told_and_cleared() {
     let server = Server::new();
     server.put("clonesets", cloneset(8, "web:v1", 0));
-    let refusal = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "code": 403,
-                         "reason": "Forbidden", "message": "exceeded quota: pods=0"});
+    let refusal = refusal(403, "Forbidden", "exceeded quota: pods=0");
     server.fail(move |request| {
         if request.writes(&Method::POST, "pods") {
             Fault::Refuse(refusal.clone())
@@ -295,10 +302,7 @@ async fn a_name_taken_by_somebody_else_is_passed_over_and_the_foreign_pod_left_a
             .lock()
             .unwrap()
             .get_or_insert_with(|| request.body["metadata"]["name"].clone());
-        Fault::Refuse(
-            json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-                             "code": 409, "reason": "AlreadyExists", "message": "exists"}),
-        )
+        Fault::Refuse(refusal(409, "AlreadyExists", "exists"))
     });
     let running = Running::start(&server);
     while wanted.lock().unwrap().is_none() {

@@ -1,0 +1,161 @@
+//! The right to write: lapses, late renewals, a dead leader.
+
+use super::*;
+use cloneset_controller::lease::{Candidate, Election};
+
+/// The Lease lapses for a moment and is renewed late: what was queued meanwhile must not be lost.
+#[tokio::test(start_paused = true)]
+async fn an_edit_during_a_short_lapse_of_the_lease_is_acted_on_after_it() {
+    let server = Server::new();
+    server.put("clonesets", cloneset(3, "web:v1", 0));
+    let running = Running::start(&server);
+    running.settle().await;
+    running
+        .context
+        .leadership
+        .extend(Instant::now() + Duration::from_secs(10));
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    edit(&server, &cloneset(9, "web:v1", 0));
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    // the late renewal: what Candidate::run does
+    if running
+        .context
+        .leadership
+        .extend(Instant::now() + Duration::from_hours(100))
+    {
+        running.context.wake(running.context.index.keys());
+    }
+    tokio::time::sleep(Duration::from_mins(2)).await;
+    assert_eq!(server.objects("pods").len(), 9);
+}
+
+/// The same through the production `Candidate`, with a slow renewal.
+#[tokio::test(start_paused = true)]
+async fn the_same_with_the_real_candidate() {
+    let server = Server::new();
+    server.put("clonesets", cloneset(3, "web:v1", 0));
+    let running = Running::start(&server);
+    running.settle().await;
+    running.context.leadership.end();
+    let lease: Arc<Mutex<Option<Value>>> = Arc::default();
+    let slow = Arc::new(Mutex::new(Duration::ZERO));
+    let (l, s) = (Arc::clone(&lease), Arc::clone(&slow));
+    let service = tower::service_fn(move |request: http::Request<kube::client::Body>| {
+        let (l, s) = (Arc::clone(&l), Arc::clone(&s));
+        async move {
+            let (head, body) = request.into_parts();
+            let bytes = body.collect_bytes().await.unwrap();
+            let wait = *s.lock().unwrap();
+            tokio::time::sleep(wait).await;
+            let mut stored = l.lock().unwrap();
+            if head.method != Method::GET {
+                let mut v: Value = serde_json::from_slice(&bytes).unwrap();
+                let rv = stored.as_ref().map_or(1, |o: &Value| {
+                    o["metadata"]["resourceVersion"]
+                        .as_str()
+                        .unwrap()
+                        .parse::<u64>()
+                        .unwrap()
+                        + 1
+                });
+                v["metadata"]["resourceVersion"] = json!(rv.to_string());
+                *stored = Some(v);
+            }
+            let (code, body) = match &*stored {
+                Some(v) => (200, v.clone()),
+                None => (404, refusal(404, "NotFound", "no")),
+            };
+            let mut r = http::Response::new(axum::body::Body::from(body.to_string()));
+            *r.status_mut() = http::StatusCode::from_u16(code).unwrap();
+            Ok::<_, std::convert::Infallible>(r)
+        }
+    });
+    let election = Election {
+        namespace: "s".into(),
+        name: "l".into(),
+        identity: "me".into(),
+        lease_duration: Duration::from_secs(15),
+        renew_deadline: Duration::from_secs(10),
+        retry_period: Duration::from_secs(2),
+    };
+    let mut candidate = Candidate::new(kube::Client::new(service, "default"), election);
+    let context = Arc::clone(&running.context);
+    tokio::spawn(async move { candidate.run(&context).await });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert!(running.context.leadership.time_left().is_some());
+    // One answer that does not come within 4 s, then one that takes 3.5 s.
+    *slow.lock().unwrap() = Duration::from_millis(3_400);
+    // edit while not leading
+    let until = Instant::now() + Duration::from_mins(1);
+    let mut lapsed = false;
+    while Instant::now() < until {
+        if running.context.leadership.time_left().is_none() {
+            lapsed = true;
+            edit(&server, &cloneset(9, "web:v1", 0));
+            *slow.lock().unwrap() = Duration::ZERO;
+            break;
+        }
+        // alternate: long outage, then an answer just in time for the attempt but after the deadline
+        let left = running.context.leadership.time_left().unwrap();
+        *slow.lock().unwrap() = if left > Duration::from_secs(4) {
+            Duration::from_secs(5)
+        } else {
+            Duration::from_millis(1_900)
+        };
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    println!("lapsed={lapsed}");
+    tokio::time::sleep(Duration::from_mins(2)).await;
+    assert!(running.context.leadership.time_left().is_some());
+    assert_eq!(server.objects("pods").len(), 9);
+}
+
+/// One failed look at the Lease must not start the wait for its expiry anew.
+#[tokio::test(start_paused = true)]
+async fn a_dead_leaders_lease_is_taken_although_single_reads_fail() {
+    let reads = Arc::new(Mutex::new(0_u32));
+    let lease: Arc<Mutex<Value>> = Arc::new(Mutex::new(
+        json!({"metadata": {"name": "l", "namespace": "s", "resourceVersion": "5"},
+        "spec": {"holderIdentity": "dead", "leaseDurationSeconds": 15}}),
+    ));
+    let (r, l) = (Arc::clone(&reads), Arc::clone(&lease));
+    let service = tower::service_fn(move |request: http::Request<kube::client::Body>| {
+        let (r, l) = (Arc::clone(&r), Arc::clone(&l));
+        async move {
+            let (head, body) = request.into_parts();
+            let bytes = body.collect_bytes().await.unwrap();
+            let mut n = r.lock().unwrap();
+            *n += 1;
+            let (code, body) = if head.method == Method::GET && *n % 6 == 0 {
+                (500, refusal(500, "InternalError", "etcd leader changed"))
+            } else {
+                if head.method != Method::GET {
+                    *l.lock().unwrap() = serde_json::from_slice(&bytes).unwrap();
+                }
+                (200, l.lock().unwrap().clone())
+            };
+            let mut r = http::Response::new(axum::body::Body::from(body.to_string()));
+            *r.status_mut() = http::StatusCode::from_u16(code).unwrap();
+            Ok::<_, std::convert::Infallible>(r)
+        }
+    });
+    let election = Election {
+        namespace: "s".into(),
+        name: "l".into(),
+        identity: "me".into(),
+        lease_duration: Duration::from_secs(15),
+        renew_deadline: Duration::from_secs(10),
+        retry_period: Duration::from_secs(2),
+    };
+    let server = Server::new();
+    let running = Running::start(&server);
+    running.context.leadership.end();
+    let mut candidate = Candidate::new(kube::Client::new(service, "default"), election);
+    let context = Arc::clone(&running.context);
+    tokio::spawn(async move { candidate.run(&context).await });
+    tokio::time::sleep(Duration::from_mins(10)).await;
+    assert!(
+        running.context.leadership.time_left().is_some(),
+        "no leader ten minutes after the old one died"
+    );
+}

@@ -1,0 +1,341 @@
+//! Writes that fail: what goes on meanwhile, what is told, how often it is tried.
+
+use super::*;
+
+/// The final state is always written, also while creation is being refused.
+#[tokio::test(start_paused = true)]
+async fn status_tells_the_final_state_also_while_something_is_refused() {
+    let server = Server::new();
+    server.put("clonesets", cloneset(3, "web:v1", 0));
+    let running = Running::start(&server);
+    running.settle().await;
+    let no = refusal(403, "Forbidden", "exceeded quota");
+    server.fail(move |r| {
+        if r.writes(&Method::POST, "pods") {
+            Fault::Refuse(no.clone())
+        } else {
+            Fault::None
+        }
+    });
+    edit(&server, &cloneset(4, "web:v1", 0));
+    tokio::time::sleep(Duration::from_hours(1)).await;
+    // Two pods lose readiness within 200 ms.
+    for pod in server.objects("pods").into_iter().take(2) {
+        let mut pod = pod;
+        for c in pod["status"]["conditions"].as_array_mut().unwrap() {
+            if c["type"] == "Ready" {
+                c["status"] = json!("False");
+            }
+        }
+        server.put("pods", pod);
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(running.status()["readyReplicas"], 1, "5 s later");
+}
+
+/// What the passing of time changes is not forgotten because another write was refused.
+#[tokio::test(start_paused = true)]
+async fn min_ready_seconds_pass_on_time_while_creation_is_refused() {
+    let server = Server::new();
+    let mut first = cloneset(3, "web:v1", 0);
+    first["spec"]["minReadySeconds"] = json!(5);
+    server.put("clonesets", first.clone());
+    let (events, arriving) = events::channel();
+    let zero = Instant::now();
+    // The server says ready since 2026-01-01T00:00:01Z.
+    let clock = Arc::new(move || {
+        "2026-01-01T01:00:00Z".parse::<jiff::Timestamp>().unwrap()
+            + jiff::SignedDuration::try_from(zero.elapsed()).unwrap()
+    });
+    let context = Arc::new(Context::new(
+        server.client(),
+        events,
+        Features::default(),
+        clock,
+        Arc::new(|| 7),
+    ));
+    let mut tasks = JoinSet::new();
+    watch_all(&mut tasks, &context, "");
+    let sender = events::run(Arc::clone(&context), "test".into(), arriving);
+    tasks.spawn(async move {
+        sender.await;
+        Ok(())
+    });
+    let mut workers = JoinSet::new();
+    for _ in 0..3 {
+        workers.spawn(work(Arc::clone(&context)));
+    }
+    context
+        .leadership
+        .extend(Instant::now() + Duration::from_hours(1000));
+    let running = Running {
+        server: server.clone(),
+        context,
+        _tasks: tasks,
+        _workers: workers,
+    };
+    running.settle().await;
+    assert_eq!(running.status()["availableReplicas"], 3);
+    let no = refusal(403, "Forbidden", "exceeded quota");
+    server.fail(move |r| {
+        if r.writes(&Method::POST, "pods") {
+            Fault::Refuse(no.clone())
+        } else {
+            Fault::None
+        }
+    });
+    first["spec"]["replicas"] = json!(4);
+    edit(&server, &first);
+    tokio::time::sleep(Duration::from_hours(1)).await;
+    // One pod became ready again just now.
+    let mut pod = server.objects("pods")[0].clone();
+    let now = (running.context.now()).to_string();
+    for c in pod["status"]["conditions"].as_array_mut().unwrap() {
+        if c["type"] == "Ready" {
+            c["lastTransitionTime"] = json!(now);
+        }
+    }
+    server.put("pods", pod);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(running.status()["availableReplicas"], 2, "not yet");
+    tokio::time::sleep(Duration::from_secs(9)).await;
+    assert_eq!(
+        running.status()["availableReplicas"],
+        3,
+        "10 s after it became ready"
+    );
+}
+
+/// A webhook that is down answers 500: somebody must be told.
+#[tokio::test(start_paused = true)]
+async fn a_failing_webhook_is_told() {
+    let server = Server::new();
+    server.put("clonesets", cloneset(3, "web:v1", 0));
+    let no = refusal(
+        500,
+        "InternalError",
+        "Internal error occurred: failed calling webhook \"x\": connection refused",
+    );
+    server.fail(move |r| {
+        if r.writes(&Method::POST, "pods") {
+            Fault::Refuse(no.clone())
+        } else {
+            Fault::None
+        }
+    });
+    let running = Running::start(&server);
+    tokio::time::sleep(Duration::from_hours(1)).await;
+    println!(
+        "{} events, conditions {}",
+        server.objects("events").len(),
+        running.status()["conditions"]
+    );
+    assert!(!running.status()["conditions"].is_null() || !server.objects("events").is_empty());
+}
+
+/// A creation that is refused must not hold the update back for ever.
+#[tokio::test(start_paused = true)]
+async fn a_refused_creation_does_not_stop_the_update() {
+    let server = Server::new();
+    let mut first = cloneset(5, "web:v1", 0);
+    first["spec"]["updateStrategy"]["maxUnavailable"] = json!(2);
+    server.put("clonesets", first.clone());
+    // A quota of four pods.
+    let inner = server.clone();
+    let quota = Arc::new(Mutex::new(0_i32));
+    let q = Arc::clone(&quota);
+    let _ = (inner, q);
+    let state = Arc::clone(&server.state);
+    let made = Arc::new(Mutex::new(0_usize));
+    let _ = (state, made);
+    let mut live: i64 = 0;
+    let no = refusal(403, "Forbidden", "exceeded quota: pods=4");
+    server.fail(move |r| {
+        if r.writes(&Method::DELETE, "pods") {
+            live -= 1;
+        }
+        if r.writes(&Method::POST, "pods") {
+            if live >= 4 {
+                return Fault::Refuse(no.clone());
+            }
+            live += 1;
+        }
+        Fault::None
+    });
+    let running = Running::start(&server);
+    tokio::time::sleep(Duration::from_hours(1)).await;
+    assert_eq!(server.objects("pods").len(), 4);
+    first["spec"]["template"]["spec"]["containers"][0]["image"] = json!("web:v2");
+    edit(&server, &first);
+    tokio::time::sleep(Duration::from_hours(3)).await;
+    println!("{}", running.status());
+    assert_eq!(
+        running.count(&Method::DELETE, "pods"),
+        4,
+        "U=2, one pod missing: one at a time may move"
+    );
+}
+
+/// A delete whose answer is lost, seen late: no second pod may go.
+#[tokio::test(start_paused = true)]
+async fn a_delete_whose_answer_is_lost_is_settled_before_another_pod_goes() {
+    let server = Server::new();
+    server.put("clonesets", cloneset(4, "web:v1", 0)); // maxUnavailable 1
+    let running = Running::start(&server);
+    running.settle().await;
+    let mut lost = false;
+    server.fail(move |r| {
+        if r.writes(&Method::DELETE, "pods") && !lost {
+            lost = true;
+            return Fault::LoseReply;
+        }
+        Fault::None
+    });
+    // The pod watch is behind; the others are not.
+    server.state.lock().unwrap().lag = Some("pods".into());
+    edit(&server, &cloneset(4, "web:v2", 0));
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let deletes = |running: &Running| {
+        running
+            .writes()
+            .into_iter()
+            .filter(|w| w.writes(&Method::DELETE, "pods"))
+            .map(|w| w.path)
+            .collect::<BTreeSet<_>>()
+    };
+    assert_eq!(deletes(&running).len(), 1);
+    // Meanwhile an older event of another pod gets through that puts it first in the order of update: a restart.
+    let first = deletes(&running).into_iter().next().unwrap();
+    let mut other = server
+        .objects("pods")
+        .into_iter()
+        .find(|p| !first.contains(p["metadata"]["name"].as_str().unwrap()))
+        .unwrap();
+    other["status"]["containerStatuses"] = json!([{"restartCount": 3}]);
+    server.state.lock().unwrap().lag = None;
+    server.put("pods", other);
+    server.state.lock().unwrap().lag = Some("pods".into());
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    println!("{:?}; alive {}", deletes(&running), server.objects("pods").len());
+    assert_eq!(deletes(&running).len(), 1, "maxUnavailable is 1");
+}
+
+/// A lost "race" that never ends must back off.
+#[tokio::test(start_paused = true)]
+async fn a_conflict_that_never_ends_backs_off() {
+    let server = Server::new();
+    server.put("clonesets", cloneset(3, "web:v1", 0));
+    let no = refusal(409, "Conflict", "admission webhook denied the request");
+    server.fail(move |r| {
+        if r.writes(&Method::POST, "pods") {
+            Fault::Refuse(no.clone())
+        } else {
+            Fault::None
+        }
+    });
+    let running = Running::start(&server);
+    tokio::time::sleep(Duration::from_mins(10)).await;
+    let posts = running.count(&Method::POST, "pods");
+    assert!(posts < 100, "{posts} POSTs in ten minutes");
+}
+
+/// FailedScale must stay until a creation succeeds: here a later pass only fails earlier.
+#[tokio::test(start_paused = true)]
+async fn failed_scale_stays_until_creating_succeeds() {
+    let server = Server::new();
+    server.put("clonesets", cloneset(3, "web:v1", 0));
+    let pods = refusal(403, "Forbidden", "exceeded quota");
+    let busy = refusal(500, "InternalError", "etcdserver: request timed out");
+    server.fail(move |r| {
+        if r.writes(&Method::POST, "pods") {
+            return Fault::Refuse(pods.clone());
+        }
+        if r.writes(&Method::POST, "controllerrevisions") && r.body.to_string().contains("web:v2") {
+            return Fault::Refuse(busy.clone());
+        }
+        Fault::None
+    });
+    let running = Running::start(&server);
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    assert_eq!(running.status()["conditions"][0]["type"], "FailedScale");
+    edit(&server, &cloneset(3, "web:v2", 0));
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    assert_eq!(
+        running.status()["conditions"][0]["type"],
+        "FailedScale",
+        "{}",
+        running.status()
+    );
+}
+
+/// After 429 with Retry-After nothing more is sent until then.
+#[tokio::test(start_paused = true)]
+async fn the_rest_of_a_wave_is_not_sent_into_a_busy_server() {
+    let server = Server::new();
+    server.put("clonesets", cloneset(400, "web:v1", 0));
+    let running = Running::start(&server);
+    running.settle().await;
+    let mut busy = refusal(429, "TooManyRequests", "busy");
+    busy["details"] = json!({"retryAfterSeconds": 60});
+    let before = running.count(&Method::DELETE, "pods");
+    server.fail(move |r| {
+        if r.writes(&Method::DELETE, "pods") {
+            Fault::Refuse(busy.clone())
+        } else {
+            Fault::None
+        }
+    });
+    edit(&server, &cloneset(0, "web:v1", 0));
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    let sent = running.count(&Method::DELETE, "pods") - before;
+    assert!(
+        sent <= 32,
+        "{sent} deletes within 30 s although the server said 60 s"
+    );
+}
+
+/// A CloneSet whose writes hang must not delay the others.
+#[tokio::test(start_paused = true)]
+async fn sets_whose_writes_hang_do_not_delay_others() {
+    let server = Server::new();
+    for n in 0..3 {
+        let mut c = cloneset(100, "web:v1", 0);
+        c["metadata"]["name"] = json!(format!("web{n}"));
+        c["metadata"]["uid"] = json!(format!("u{n}"));
+        server.put("clonesets", c);
+    }
+    let running = Running::start(&server);
+    running.settle().await;
+    server.fail(|r| {
+        if r.writes(&Method::DELETE, "pods") {
+            Fault::Hang
+        } else {
+            Fault::None
+        }
+    });
+    for mut object in server.objects("clonesets") {
+        object["spec"]["replicas"] = json!(0);
+        object["metadata"]["generation"] = json!(2);
+        server.put("clonesets", object);
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let start = Instant::now();
+    let mut c = cloneset(1, "web:v1", 0);
+    c["metadata"]["name"] = json!("other");
+    c["metadata"]["uid"] = json!("u-other");
+    server.put("clonesets", c);
+    while !server
+        .objects("pods")
+        .iter()
+        .any(|p| p["metadata"]["name"].as_str().unwrap().starts_with("other-"))
+    {
+        assert!(start.elapsed() < Duration::from_mins(30));
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(
+        start.elapsed() < Duration::from_secs(15),
+        "its first pod came after {:?}",
+        start.elapsed()
+    );
+}
