@@ -7,12 +7,12 @@
 
 use crate::index::Kind;
 use crate::memory::{Memory, Work};
-use crate::perform::{Written, create_revision, perform, renumber};
+use crate::perform::{Written, create_revision, perform, rehearse, renumber};
 use crate::send::WriteError;
 use crate::wiring::Context;
 use crate::writes::{Expect, Mark};
 use cloneset_api::CloneSet;
-use cloneset_plan::{Action, DeleteReason, Plan, RevisionWrite};
+use cloneset_plan::{Action, DeleteReason, NewPod, Plan, RevisionWrite};
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _};
 use std::collections::BTreeSet;
@@ -60,6 +60,8 @@ impl Acted {
 pub enum Attempt {
     /// Writing a revision.
     Revision(String),
+    /// Trying out a pod of a revision.
+    Rehearsal(String),
     /// Creating a pod.
     Create(String),
     /// Deleting a pod.
@@ -75,6 +77,7 @@ impl Attempt {
     pub fn work(&self) -> Work {
         match self {
             Self::Revision(_) => Work::Revision,
+            Self::Rehearsal(_) => Work::Rehearsal,
             Self::Create(_) => Work::Create,
             Self::Delete(..) => Work::Delete,
             Self::PutInService(_) => Work::PutInService,
@@ -101,11 +104,17 @@ pub async fn act(context: &Context, cloneset: &CloneSet, memory: &mut Memory, pl
         Some(write) => acting.write_revision(write).await,
         None => true,
     };
+    let may_replace = has_revision
+        && match &plan.rehearsal {
+            Some(pod) => acting.rehearse(pod).await,
+            None => true,
+        };
     // Without its revision nothing may be made or replaced, but a new pod may enter service all the same.
-    let possible = plan
-        .actions
-        .iter()
-        .filter(|action| has_revision || matches!(action, Action::PutInService(_)));
+    let possible = plan.actions.iter().filter(|action| match action {
+        Action::PutInService(_) => true,
+        Action::DeletePod(deletion) if deletion.why == DeleteReason::Update => may_replace,
+        Action::DeletePod(_) | Action::CreatePod(_) | Action::DeleteRevision { .. } => has_revision,
+    });
     let (creations, others): (Vec<&Action>, Vec<&Action>) =
         possible.partition(|action| matches!(action, Action::CreatePod(_)));
     acting.carry_out(&others).await;
@@ -160,6 +169,28 @@ impl Acting<'_> {
         }
     }
 
+    /// Asks once for each revision whether the API server would take a pod of it; false when no pod may be given up
+    /// for one. A quota that is used up does not count: the deletion itself makes room.
+    async fn rehearse(&mut self, pod: &NewPod) -> bool {
+        let revision = &pod.revision.name;
+        if self.memory.rehearsed.contains(revision) {
+            return true;
+        }
+        match rehearse(self.context, self.cloneset, pod).await {
+            Ok(()) | Err(WriteError::AlreadyExists) => {
+                self.memory.rehearsed.insert(revision.clone());
+                true
+            }
+            Err(WriteError::Refused(message)) if cannot_tell(&message) => true,
+            Err(error) => {
+                self.acted
+                    .failed
+                    .push((Attempt::Rehearsal(revision.clone()), error));
+                false
+            }
+        }
+    }
+
     /// Carries out actions side by side; false when one of them failed.
     async fn carry_out(&mut self, actions: &[&Action]) -> bool {
         let (context, cloneset, stop) = (self.context, self.cloneset, &self.stop);
@@ -208,6 +239,11 @@ impl Acting<'_> {
         }
         all_done
     }
+}
+
+/// Refusals that say nothing about the template: a used-up quota, and webhooks that cannot rehearse.
+fn cannot_tell(message: &str) -> bool {
+    message.contains("exceeded quota") || message.contains("does not support dry run")
 }
 
 /// Makes a write unless nothing more is to be sent, and says so to the others when that is what comes of it.

@@ -16,6 +16,8 @@ const RESERVED_FOR: Duration = Duration::from_mins(5);
 pub enum Work {
     /// Writing a revision; nothing else can be done without it.
     Revision,
+    /// Trying out a pod of a new revision; no pod makes place for it before.
+    Rehearsal,
     /// Creating pods.
     Create,
     /// Deleting pods.
@@ -28,7 +30,8 @@ pub enum Work {
 
 impl Work {
     /// Every kind.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
+        Self::Rehearsal,
         Self::Revision,
         Self::Create,
         Self::Delete,
@@ -69,8 +72,8 @@ pub struct Memory {
     pub told_waits: BTreeSet<&'static str>,
     /// The term of leadership in which the pods that our selector matches were last listed.
     pub searched_in_term: u64,
-    /// Revisions of which the API server has taken a pod, at least as a trial.
-    pub proven_revisions: BTreeSet<String>,
+    /// Revisions of which the API server would take a pod, as a rehearsal has shown.
+    pub rehearsed: BTreeSet<String>,
     reserved_ids: BTreeMap<String, Instant>,
 }
 

@@ -81,6 +81,12 @@ fn preconditions(uid: &str, resource_version: Option<&str>) -> Preconditions {
     }
 }
 
+/// Asks whether the API server would take this pod.
+pub async fn rehearse(context: &Context, cloneset: &CloneSet, pod: &NewPod) -> Result<(), WriteError> {
+    let target = Target::of::<Pod>(namespace(cloneset), "pods");
+    send::rehearse(context, &target, &pod.manifest(cloneset, context.now())).await
+}
+
 async fn create_pod(context: &Context, cloneset: &CloneSet, pod: &NewPod) -> Result<Written, WriteError> {
     let target = Target::of::<Pod>(namespace(cloneset), "pods");
     let manifest = pod.manifest(cloneset, context.now());

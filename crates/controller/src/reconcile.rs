@@ -12,7 +12,7 @@ use crate::observe::{ObserveError, Observed, observe, search};
 use crate::report::{ReportError, Reported, report};
 use crate::send::WriteError;
 use crate::wiring::Context;
-use cloneset_plan::{Action, Desired, Plan, plan};
+use cloneset_plan::{Action, DeleteReason, Desired, Plan, plan};
 use cloneset_status::Wait;
 use futures::FutureExt as _;
 use jiff::Timestamp;
@@ -201,11 +201,20 @@ fn hold_back(plan: &mut Plan, memory: &mut Memory) -> Option<Duration> {
     let everything = plan.revision.is_some() && work.contains(&Work::Revision);
     let before = plan.actions.len();
     plan.actions.retain(|action| {
-        let is_held = work.contains(&work_of(action));
+        let is_held = work.contains(&work_of(action))
+            || (work.contains(&Work::Rehearsal)
+                && matches!(action, Action::DeletePod(deletion) if deletion.why == DeleteReason::Update));
         !is_held && (!everything || matches!(action, Action::PutInService(_)))
     });
     if everything {
         plan.revision = None;
+    }
+    if !plan
+        .actions
+        .iter()
+        .any(|action| matches!(action, Action::DeletePod(_)))
+    {
+        plan.rehearsal = None;
     }
     if everything || plan.actions.len() < before {
         plan.waits.push(Wait::BackingOff);
@@ -263,6 +272,8 @@ fn conclude(acted: &Acted) -> Outcome {
         .max_by_key(|error| severity(error));
     match worst {
         Some(WriteError::NotLeading) => Outcome::NotLeading,
+        // It never comes back: the CloneSet goes with it.
+        Some(WriteError::NamespaceTerminating) => Outcome::Throttled(RESYNC),
         Some(WriteError::Throttled {
             after: Some(after), ..
         }) => Outcome::Throttled(*after),
@@ -270,8 +281,7 @@ fn conclude(acted: &Acted) -> Outcome {
             WriteError::Refused(_)
             | WriteError::Unclear(_)
             | WriteError::Malformed(_)
-            | WriteError::Throttled { after: None, .. }
-            | WriteError::NamespaceTerminating,
+            | WriteError::Throttled { after: None, .. },
         ) => Outcome::Failed(acted.failed_work()),
         Some(WriteError::Raced(_) | WriteError::AlreadyExists | WriteError::Withheld) => Outcome::Raced,
         None if acted.name_collision => Outcome::Raced,
@@ -298,8 +308,8 @@ fn severity(error: &WriteError) -> u8 {
     match error {
         WriteError::Raced(_) | WriteError::AlreadyExists | WriteError::Withheld => 0,
         WriteError::Unclear(_) => 1,
-        WriteError::Refused(_) | WriteError::Malformed(_) | WriteError::NamespaceTerminating => 2,
-        WriteError::Throttled { .. } => 3,
+        WriteError::Refused(_) | WriteError::Malformed(_) => 2,
+        WriteError::Throttled { .. } | WriteError::NamespaceTerminating => 3,
         WriteError::NotLeading => 4,
     }
 }

@@ -122,13 +122,13 @@ fn is_scaling(work: Work, attempt: Option<&Attempt>) -> bool {
     match work {
         Work::Create => true,
         Work::Delete => !matches!(attempt, Some(Attempt::Delete(_, DeleteReason::Update))),
-        Work::Revision | Work::PutInService | Work::Trim => false,
+        Work::Revision | Work::Rehearsal | Work::PutInService | Work::Trim => false,
     }
 }
 
 fn is_updating(work: Work, attempt: Option<&Attempt>) -> bool {
     match work {
-        Work::Revision | Work::PutInService => true,
+        Work::Revision | Work::Rehearsal | Work::PutInService => true,
         Work::Delete => matches!(attempt, None | Some(Attempt::Delete(_, DeleteReason::Update))),
         Work::Create | Work::Trim => false,
     }
@@ -191,6 +191,9 @@ fn complaint(attempt: &Attempt, error: &WriteError, failures: u32) -> Option<Str
 fn describe(attempt: &Attempt) -> String {
     match attempt {
         Attempt::Revision(name) => format!("cannot write revision {name}"),
+        Attempt::Rehearsal(revision) => {
+            format!("no pod is given up for revision {revision}, of which none would be taken")
+        }
         Attempt::Create(_) => "cannot create a pod".to_owned(),
         Attempt::Delete(name, _) => format!("cannot delete pod {name}"),
         Attempt::PutInService(name) => format!("cannot put pod {name} in service"),
@@ -277,6 +280,7 @@ fn tell_actions(context: &Context, cloneset: &CloneSet, acted: &Acted, failures:
 
 fn failure(attempt: &Attempt) -> Option<(&'static str, &'static str)> {
     match attempt {
+        Attempt::Rehearsal(_) => Some((events::FAILED_UPDATE_POD_RECREATE, "RehearsePod")),
         Attempt::Create(_) => Some((events::FAILED_CREATE, "CreatePod")),
         Attempt::Delete(_, why) => Some((why.event_reasons().1, "DeletePod")),
         Attempt::Revision(_) => Some((events::FAILED_CREATE, "WriteRevision")),

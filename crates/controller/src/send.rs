@@ -9,7 +9,7 @@ use kube::Resource;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::Request;
 use kube::core::response::Status;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -95,15 +95,32 @@ pub async fn create<T: DeserializeOwned>(
     target: &Target,
     object: &Value,
 ) -> Result<T, WriteError> {
+    post(context, "create", target, object, false).await
+}
+
+/// Asks whether an object would be created; nothing is.
+pub async fn rehearse(context: &Context, target: &Target, object: &Value) -> Result<(), WriteError> {
+    post::<IgnoredAny>(context, "rehearse", target, object, true)
+        .await
+        .map(drop)
+}
+
+async fn post<T: DeserializeOwned>(
+    context: &Context,
+    verb: &'static str,
+    target: &Target,
+    object: &Value,
+    dry_run: bool,
+) -> Result<T, WriteError> {
     let params = PostParams {
         field_manager: Some(FIELD_MANAGER.to_owned()),
-        ..PostParams::default()
+        dry_run,
     };
     let body = serde_json::to_vec(object).map_err(|error| WriteError::Malformed(error.to_string()))?;
     let request = Request::new(&target.path)
         .create(&params, body)
         .map_err(malformed)?;
-    bounded(context, "create", target, context.client.request(request)).await
+    bounded(context, verb, target, context.client.request(request)).await
 }
 
 /// Patches an object, or its status when `subresource` says so, and gives what was stored.
@@ -192,6 +209,11 @@ fn classify(error: &kube::Error, verb: &str) -> WriteError {
     }
 }
 
+/// Does the verb make an object, so that nothing of that name need be there?
+fn makes(verb: &str) -> bool {
+    matches!(verb, "create" | "rehearse")
+}
+
 fn classify_status(status: &Status, verb: &str) -> WriteError {
     let message = status.message.clone();
     let causes = status
@@ -200,11 +222,11 @@ fn classify_status(status: &Status, verb: &str) -> WriteError {
         .map(|details| details.causes.as_slice())
         .unwrap_or_default();
     match status.code {
-        404 | 410 if verb != "create" => WriteError::Raced(message),
-        409 if verb == "create" && status.is_already_exists() => WriteError::AlreadyExists,
+        404 | 410 if !makes(verb) => WriteError::Raced(message),
+        409 if makes(verb) && status.is_already_exists() => WriteError::AlreadyExists,
         409 => WriteError::Raced(message),
         // A failed precondition on the UID of a patch, and a failed `test` of a JSON patch, come as 422.
-        422 if verb != "create"
+        422 if !makes(verb)
             && (causes.iter().any(|cause| cause.field == "metadata.uid") || causes.is_empty()) =>
         {
             WriteError::Raced(message)

@@ -18,6 +18,9 @@ pub struct Plan {
     pub revision: Option<RevisionWrite>,
     /// What to do with pods and old revisions, in this order.
     pub actions: Vec<Action>,
+    /// A pod of the revision that others make place for, where no such pod exists yet: whether the API server would
+    /// take it must be known before a healthy pod is given up for it.
+    pub rehearsal: Option<NewPod>,
     /// What is not done, and why.
     pub waits: Vec<Wait>,
     /// When time alone will change the answer.

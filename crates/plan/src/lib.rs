@@ -61,6 +61,7 @@ pub fn plan(snapshot: &Snapshot, desired: &Desired, features: Features, now: Tim
     if moving.is_empty() {
         let updating = update::update(&context, &diff);
         moving = updating.actions;
+        plan.rehearsal = updating.rehearsal;
         plan.waits.extend(updating.waits);
     } else if diff.update_num != 0 {
         plan.waits.push(Wait::ScalingFirst);

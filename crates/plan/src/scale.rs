@@ -8,7 +8,7 @@ use crate::action::{Action, DeleteReason, PodDeletion};
 use crate::context::{Context, Member};
 use crate::diff::Diff;
 use crate::instance_ids::instance_ids;
-use crate::manifest::NewPod;
+use crate::manifest::{NewPod, RevisionTemplate};
 use crate::order::sort_for_scale_in;
 use cloneset_status::{Pod, Wait};
 use jiff::SignedDuration;
@@ -124,11 +124,6 @@ fn create(context: &Context<'_>, diff: &Diff) -> Vec<Action> {
     if count <= 0 || context.snapshot.creation_held {
         return Vec::new();
     }
-    let snapshot = context.snapshot;
-    let uid = snapshot.cloneset.metadata.uid.as_deref().unwrap_or_default();
-    let name = snapshot.cloneset.metadata.name.as_deref().unwrap_or_default();
-    let mut taken: BTreeSet<&str> = snapshot.pods.iter().filter_map(|pod| pod.instance_id()).collect();
-    taken.extend(snapshot.reserved_ids.iter().map(String::as_str));
     let revisions = (0..count).map(|index| {
         if index < diff.up_old {
             &context.revisions.current
@@ -136,9 +131,25 @@ fn create(context: &Context<'_>, diff: &Diff) -> Vec<Action> {
             &context.revisions.update
         }
     });
+    new_pods(context, revisions)
+        .into_iter()
+        .map(Action::CreatePod)
+        .collect()
+}
+
+/// Pods of these revisions, under the next free names.
+pub(crate) fn new_pods<'a>(
+    context: &Context<'_>,
+    revisions: impl Iterator<Item = &'a Arc<RevisionTemplate>>,
+) -> Vec<NewPod> {
+    let snapshot = context.snapshot;
+    let uid = snapshot.cloneset.metadata.uid.as_deref().unwrap_or_default();
+    let name = snapshot.cloneset.metadata.name.as_deref().unwrap_or_default();
+    let mut taken: BTreeSet<&str> = snapshot.pods.iter().filter_map(|pod| pod.instance_id()).collect();
+    taken.extend(snapshot.reserved_ids.iter().map(String::as_str));
     instance_ids(uid, &taken)
         .zip(revisions)
-        .map(|(id, revision)| Action::CreatePod(NewPod::new(name, id, revision, context.features.short_hash)))
+        .map(|(id, revision)| NewPod::new(name, id, revision, context.features.short_hash))
         .collect()
 }
 

@@ -8,9 +8,10 @@ use crate::action::{Action, DeleteReason, InService};
 use crate::context::{Context, Member};
 use crate::desired::UpdateType;
 use crate::diff::{Diff, UpdateLimit};
+use crate::manifest::NewPod;
 use crate::manifest::rfc3339;
 use crate::order::sort_for_update;
-use crate::scale::delete;
+use crate::scale::{delete, new_pods};
 use cloneset_api::names::{annotations, labels, lifecycle, pod_conditions};
 use cloneset_status::facts::short_revision;
 use cloneset_status::{LifecycleState, Pod, Wait};
@@ -20,6 +21,8 @@ use std::collections::{BTreeMap, BTreeSet};
 /// What the update does now and what it waits for.
 pub(crate) struct Updating {
     pub(crate) actions: Vec<Action>,
+    /// See [`crate::Plan::rehearsal`].
+    pub(crate) rehearsal: Option<NewPod>,
     pub(crate) waits: Vec<Wait>,
 }
 
@@ -35,6 +38,7 @@ pub(crate) fn update(context: &Context<'_>, diff: &Diff) -> Updating {
     let held = i32::try_from(wanted.count).unwrap_or(i32::MAX);
     let mut updating = Updating {
         actions: Vec::new(),
+        rehearsal: None,
         waits: Vec::new(),
     };
     if wanted.count == 0 {
@@ -76,6 +80,15 @@ pub(crate) fn update(context: &Context<'_>, diff: &Diff) -> Updating {
         .filter(|(index, _)| taken.contains(index))
         .map(|(_, member)| delete(member.pod, !member.fact.available, DeleteReason::Update))
         .collect();
+    if !updating.actions.is_empty() && !context.members.iter().any(|member| at_target(&member)) {
+        let revisions = context.revisions;
+        let target = if wanted.to_new {
+            &revisions.update
+        } else {
+            &revisions.current
+        };
+        updating.rehearsal = new_pods(context, std::iter::once(target)).into_iter().next();
+    }
     let waiting = wanted.count.saturating_sub(taken.len());
     if waiting > 0 {
         updating.waits.push(Wait::UpdateBudget { pods: count(waiting) });

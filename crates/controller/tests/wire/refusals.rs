@@ -339,3 +339,57 @@ async fn sets_whose_writes_hang_do_not_delay_others() {
         start.elapsed()
     );
 }
+
+/// A template that the API server refuses must not cost a healthy pod; its rehearsal is made once for a good one.
+#[tokio::test(start_paused = true)]
+async fn a_refused_template_costs_no_healthy_pod() {
+    let server = Server::new();
+    server.put("clonesets", cloneset(4, "web:v1", 0));
+    let running = Running::start(&server);
+    running.settle().await;
+    let rehearsals = |running: &Running| {
+        running
+            .writes()
+            .iter()
+            .filter(|write| write.is_rehearsal())
+            .count()
+    };
+    let refuse = |request: &Recorded| {
+        let image = &request.body["spec"]["containers"][0]["image"];
+        request.method == Method::POST && request.path.contains("/pods") && image == "web v2"
+    };
+    server.fail(move |request| {
+        if refuse(request) {
+            return Fault::Refuse(refusal(
+                422,
+                "Invalid",
+                "spec.containers[0].image: Invalid value: \"web v2\"",
+            ));
+        }
+        Fault::None
+    });
+    edit(&server, &cloneset(4, "web v2", 0));
+    tokio::time::sleep(Duration::from_mins(10)).await;
+    assert_eq!(running.count(&Method::DELETE, "pods"), 0);
+    assert!(
+        (2..40).contains(&rehearsals(&running)),
+        "{} rehearsals in ten minutes",
+        rehearsals(&running)
+    );
+    let condition = running.status()["conditions"][0].clone();
+    assert_eq!(condition["type"], "FailedUpdate");
+    assert!(
+        condition["message"]
+            .as_str()
+            .unwrap()
+            .contains("Invalid value: \"web v2\""),
+        "{condition}"
+    );
+
+    let before = rehearsals(&running);
+    edit(&server, &cloneset(4, "web:v3", 0));
+    running.settle().await;
+    assert_eq!(running.status()["updatedAvailableReplicas"], 4);
+    assert_eq!(running.status()["conditions"], json!([]));
+    assert_eq!(rehearsals(&running), before + 1);
+}

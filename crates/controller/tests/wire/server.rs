@@ -37,7 +37,12 @@ impl Recorded {
         let collection = parts.next().unwrap_or_default();
         let subresource = parts.nth(1);
         let full = subresource.map_or_else(|| collection.to_owned(), |sub| format!("{collection}/{sub}"));
-        self.method == *method && full == resource
+        self.method == *method && full == resource && !self.is_rehearsal()
+    }
+
+    /// Does it only ask whether it would be carried out?
+    pub(crate) fn is_rehearsal(&self) -> bool {
+        self.path.contains("dryRun=All")
     }
 }
 
@@ -190,6 +195,7 @@ impl Server {
             (&Method::GET, None) if query.contains("watch=true") => state.watch(collection),
             (&Method::GET, None) => state.list(collection, query),
             (&Method::GET, Some(key)) => state.get(collection, &key),
+            (&Method::POST, _) if query.contains("dryRun=All") => respond(201, &request.body),
             (&Method::POST, _) => state.create(collection, request.body.clone()),
             (&Method::PATCH, Some(key)) => state.patch(collection, &key, subresource, &request.body),
             (&Method::DELETE, Some(key)) => state.delete(collection, &key, &request.body),
