@@ -18,16 +18,7 @@ pub struct PodTemplate(pub Value);
 impl PodTemplate {
     /// The template's labels; entries whose value is not text are skipped (the API server refuses such a pod).
     pub fn labels(&self) -> BTreeMap<String, String> {
-        self.string_map("/metadata/labels")
-    }
-
-    /// The template's annotations, read like [`Self::labels`].
-    pub fn annotations(&self) -> BTreeMap<String, String> {
-        self.string_map("/metadata/annotations")
-    }
-
-    fn string_map(&self, pointer: &str) -> BTreeMap<String, String> {
-        let entries = self.0.pointer(pointer).and_then(Value::as_object);
+        let entries = self.0.pointer("/metadata/labels").and_then(Value::as_object);
         entries
             .into_iter()
             .flatten()

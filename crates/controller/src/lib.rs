@@ -11,6 +11,7 @@ pub mod client;
 pub mod events;
 pub mod index;
 pub mod lease;
+pub mod live;
 pub mod memory;
 pub mod metrics;
 pub mod observe;

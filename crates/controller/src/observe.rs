@@ -4,22 +4,21 @@
 //! nothing about pods.
 
 use crate::index::{Key, Kind, Known, Sink as _, View};
+use crate::live::{self, ReadError};
 use crate::memory::{Memory, Work};
 use crate::metrics::ResourceLabel;
 use crate::wiring::Context;
-use crate::writes::{Expect, Mark};
+use crate::writes::Mark;
 use cloneset_api::CloneSet;
 use cloneset_plan::Snapshot;
 use cloneset_status::{Pod, Revision};
-use kube::Api;
 use kube::api::{ListParams, PartialObjectMeta};
-use kube::core::DeserializeGuard;
+use kube::core::{DeserializeGuard, NamespaceResourceScope};
+use kube::{Api, Resource};
+use serde::de::DeserializeOwned;
+use std::fmt::Debug;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::time::Instant;
-
-/// Time for one live read.
-const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What there is to decide on.
 #[derive(Debug)]
@@ -34,27 +33,24 @@ pub enum Observed {
     Ready(Box<Snapshot>),
 }
 
-/// Why observing failed.
+/// A live read that failed.
 #[derive(Debug, thiserror::Error)]
-pub enum ObserveError {
-    /// A live read got no answer.
-    #[error("reading {resource} {name} live: no answer within {READ_TIMEOUT:?}")]
-    Timeout {
-        /// Resource.
-        resource: &'static str,
-        /// Name.
-        name: String,
-    },
-    /// A live read failed.
-    #[error("reading {resource} {name} live")]
-    Read {
-        /// Resource.
-        resource: &'static str,
-        /// Name.
-        name: String,
-        /// Why.
-        source: Box<kube::Error>,
-    },
+#[error("reading {resource} {name} live")]
+pub struct ObserveError {
+    resource: &'static str,
+    name: String,
+    source: ReadError,
+}
+
+impl ObserveError {
+    fn of(kind: Kind, name: &str) -> impl FnOnce(ReadError) -> Self {
+        let (resource, name) = (kind.resource(), name.to_owned());
+        move |source| Self {
+            resource,
+            name,
+            source,
+        }
+    }
 }
 
 /// Puts the snapshot together.
@@ -109,8 +105,10 @@ async fn look_for(
     owner: &str,
     stray: &Pod,
 ) -> Result<Option<Arc<Pod>>, ObserveError> {
-    let mark = Mark::new(Kind::Pod, stray.name(), stray.uid(), Expect::Leaving);
-    let found = get::<Pod>(Api::namespaced(context.client.clone(), &key.namespace), &mark).await?;
+    let api: Api<Pod> = Api::namespaced(context.client.clone(), &key.namespace);
+    let found = live::get(&api, stray.name())
+        .await
+        .map_err(ObserveError::of(Kind::Pod, stray.name()))?;
     let ours = found.filter(|pod| pod.uid() == stray.uid() && pod.controlling_cloneset() == Some(owner));
     if ours.is_none() {
         context.index.forget_stray(stray.uid());
@@ -154,20 +152,11 @@ pub async fn search(
     if memory.searched_in_term == term {
         return Ok(false);
     }
-    let (resource, name) = (Kind::Pod.resource(), selector.to_owned());
     let api: Api<PartialObjectMeta<Pod>> = Api::namespaced(context.client.clone(), &key.namespace);
-    let found =
-        match tokio::time::timeout(READ_TIMEOUT, api.list(&ListParams::default().labels(selector))).await {
-            Ok(Ok(found)) => found,
-            Ok(Err(source)) => {
-                return Err(ObserveError::Read {
-                    resource,
-                    name,
-                    source: Box::new(source),
-                });
-            }
-            Err(_) => return Err(ObserveError::Timeout { resource, name }),
-        };
+    let params = ListParams::default().labels(selector);
+    let found = live::within(api.list(&params))
+        .await
+        .map_err(ObserveError::of(Kind::Pod, selector))?;
     memory.searched_in_term = term;
     let mut strays = 0;
     for found in found.items {
@@ -187,38 +176,30 @@ async fn read_live(context: &Context, key: &Key, mark: &Mark) -> Result<(), Obse
         resource: mark.kind.resource(),
     };
     context.metrics.live_reads.get_or_create(&label).inc();
-    let (client, namespace, index) = (context.client.clone(), key.namespace.as_str(), &context.index);
+    let index = &context.index;
     match mark.kind {
-        Kind::Pod => match get::<Pod>(Api::namespaced(client, namespace), mark).await? {
+        Kind::Pod => match get::<Pod>(context, key, mark).await? {
             Some(pod) if pod.uid() == mark.uid => _ = index.refresh(pod),
             _ => _ = index.drop_dependent(Kind::Pod, &mark.uid),
         },
-        Kind::Revision => match get::<Revision>(Api::namespaced(client, namespace), mark).await? {
+        Kind::Revision => match get::<Revision>(context, key, mark).await? {
             Some(revision) if revision.uid() == mark.uid => _ = index.refresh(revision),
             _ => _ = index.drop_dependent(Kind::Revision, &mark.uid),
         },
-        Kind::CloneSet => {
-            match get::<DeserializeGuard<CloneSet>>(Api::namespaced(client, namespace), mark).await? {
-                Some(cloneset) => _ = index.refresh(cloneset),
-                None => index.drop_cloneset(key, &mark.uid),
-            }
-        }
+        Kind::CloneSet => match get::<DeserializeGuard<CloneSet>>(context, key, mark).await? {
+            Some(cloneset) => _ = index.refresh(cloneset),
+            None => index.drop_cloneset(key, &mark.uid),
+        },
     }
     Ok(())
 }
 
-async fn get<K>(api: Api<K>, mark: &Mark) -> Result<Option<K>, ObserveError>
+async fn get<K>(context: &Context, key: &Key, mark: &Mark) -> Result<Option<K>, ObserveError>
 where
-    K: Clone + serde::de::DeserializeOwned + std::fmt::Debug,
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
 {
-    let (resource, name) = (mark.kind.resource(), mark.name.clone());
-    match tokio::time::timeout(READ_TIMEOUT, api.get_opt(&mark.name)).await {
-        Ok(Ok(object)) => Ok(object),
-        Ok(Err(source)) => Err(ObserveError::Read {
-            resource,
-            name,
-            source: Box::new(source),
-        }),
-        Err(_) => Err(ObserveError::Timeout { resource, name }),
-    }
+    let api: Api<K> = Api::namespaced(context.client.clone(), &key.namespace);
+    live::get(&api, &mark.name)
+        .await
+        .map_err(ObserveError::of(mark.kind, &mark.name))
 }

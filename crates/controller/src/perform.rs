@@ -4,12 +4,14 @@
 //! what to do about failures are `act`'s business.
 
 use crate::index::{Kind, Sink as _};
+use crate::live;
 use crate::owned::version_of;
 use crate::send::{self, Target, WriteError};
 use crate::wiring::Context;
 use crate::writes::{Expect, Mark};
 use cloneset_api::CloneSet;
 use cloneset_api::names::{labels, pod_conditions};
+use cloneset_plan::manifest::rfc3339;
 use cloneset_plan::normalise::canonical_text;
 use cloneset_plan::{Action, DeleteReason, InService, NewPod, NewRevision, PodDeletion, owner_reference};
 use cloneset_status::facts::short_revision;
@@ -19,10 +21,6 @@ use kube::api::{Patch, Preconditions};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use std::fmt::Debug;
-use std::time::Duration;
-
-/// Time to look at an object that is in the way.
-const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What one write left behind.
 pub struct Written {
@@ -112,11 +110,9 @@ where
     K: Clone + DeserializeOwned + Debug,
 {
     let api: Api<K> = Api::namespaced(context.client.clone(), namespace(cloneset).unwrap_or_default());
-    match tokio::time::timeout(READ_TIMEOUT, api.get_opt(name)).await {
-        Ok(Ok(found)) => Ok(found),
-        Ok(Err(error)) => Err(WriteError::Unclear(error.to_string())),
-        Err(_) => Err(WriteError::Unclear("no answer in time".to_owned())),
-    }
+    live::get(&api, name)
+        .await
+        .map_err(|error| WriteError::Unclear(error.to_string()))
 }
 
 /// A pod of that name exists: our own from a write whose answer was lost, or somebody else's. Only looking tells.
@@ -183,15 +179,12 @@ fn in_service_patch(pod: &InService) -> Value {
     if !pod.gate {
         return json!({"metadata": metadata});
     }
-    let at = jiff::Timestamp::from_second(pod.at.as_second())
-        .unwrap_or(pod.at)
-        .to_string();
     json!({
         "metadata": metadata,
         "status": {"conditions": [{
             "type": pod_conditions::IN_PLACE_UPDATE_READY,
             "status": "True",
-            "lastTransitionTime": at,
+            "lastTransitionTime": rfc3339(pod.at),
         }]},
     })
 }

@@ -5,6 +5,7 @@
 
 use cloneset_api::CloneSet;
 use cloneset_api::names::{API_VERSION, KIND, annotations, labels, lifecycle, pod_conditions};
+use cloneset_status::conditions::whole_seconds;
 use cloneset_status::facts::short_revision;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -108,11 +109,9 @@ pub fn owner_reference(owner: &CloneSet) -> Value {
     })
 }
 
-/// A time as Kruise writes it into annotations: RFC 3339, whole seconds.
-pub(crate) fn rfc3339(time: Timestamp) -> String {
-    Timestamp::from_second(time.as_second())
-        .unwrap_or(time)
-        .to_string()
+/// A time as the API server and Kruise write it: RFC 3339, whole seconds.
+pub fn rfc3339(time: Timestamp) -> String {
+    whole_seconds(time).to_string()
 }
 
 fn set(metadata: &mut Map<String, Value>, field: &str, key: &str, value: &str) {

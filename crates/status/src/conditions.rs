@@ -62,7 +62,7 @@ pub fn clear(conditions: &mut Vec<Condition>, type_: &str) {
 }
 
 /// The API server stores seconds; a finer time would never compare equal to what it gives back.
-fn whole_seconds(time: Timestamp) -> Timestamp {
+pub fn whole_seconds(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second()).unwrap_or(time)
 }
 

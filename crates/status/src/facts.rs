@@ -7,7 +7,7 @@ use cloneset_api::names::{GROUP, KIND, labels, lifecycle, pod_conditions};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
 use kube_core::Resource;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -344,9 +344,8 @@ record_of!(Pod, k8s_openapi::api::core::v1::Pod);
 record_of!(Revision, k8s_openapi::api::apps::v1::ControllerRevision);
 
 /// The metadata we keep. Managed fields are most of a pod's metadata by size and never read.
-#[derive(Serialize, Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-#[derive(Default)]
 struct KeptMetadata {
     name: Option<String>,
     namespace: Option<String>,

@@ -16,7 +16,7 @@ mod server;
 mod views;
 
 use cloneset_controller::events;
-use cloneset_controller::wiring::{Context, watch_all, work};
+use cloneset_controller::wiring::{Clock, Context, watch_all, work};
 use cloneset_plan::Features;
 use http::Method;
 use serde_json::{Value, json};
@@ -37,8 +37,12 @@ struct Running {
 
 impl Running {
     fn start(server: &Server) -> Self {
+        Self::start_at(server, Arc::new(|| "2026-01-01T01:00:00Z".parse().unwrap()))
+    }
+
+    /// With a clock of one's own.
+    fn start_at(server: &Server, clock: Clock) -> Self {
         let (events, arriving) = events::channel();
-        let clock = Arc::new(|| "2026-01-01T01:00:00Z".parse().unwrap());
         let context = Arc::new(Context::new(
             server.client(),
             events,

@@ -41,40 +41,13 @@ async fn min_ready_seconds_pass_on_time_while_creation_is_refused() {
     let mut first = cloneset(3, "web:v1", 0);
     first["spec"]["minReadySeconds"] = json!(5);
     server.put("clonesets", first.clone());
-    let (events, arriving) = events::channel();
     let zero = Instant::now();
     // The server says ready since 2026-01-01T00:00:01Z.
     let clock = Arc::new(move || {
         "2026-01-01T01:00:00Z".parse::<jiff::Timestamp>().unwrap()
             + jiff::SignedDuration::try_from(zero.elapsed()).unwrap()
     });
-    let context = Arc::new(Context::new(
-        server.client(),
-        events,
-        Features::default(),
-        clock,
-        Arc::new(|| 7),
-    ));
-    let mut tasks = JoinSet::new();
-    watch_all(&mut tasks, &context, "");
-    let sender = events::run(Arc::clone(&context), "test".into(), arriving);
-    tasks.spawn(async move {
-        sender.await;
-        Ok(())
-    });
-    let mut workers = JoinSet::new();
-    for _ in 0..3 {
-        workers.spawn(work(Arc::clone(&context)));
-    }
-    context
-        .leadership
-        .extend(Instant::now() + Duration::from_hours(1000));
-    let running = Running {
-        server: server.clone(),
-        context,
-        _tasks: tasks,
-        _workers: workers,
-    };
+    let running = Running::start_at(&server, clock);
     running.settle().await;
     assert_eq!(running.status()["availableReplicas"], 3);
     let no = refusal(403, "Forbidden", "exceeded quota");
