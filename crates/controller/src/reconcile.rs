@@ -291,7 +291,7 @@ fn conclude(acted: &Acted) -> Outcome {
 
 /// When time alone changes what is true or what should be written, whatever became of the writes.
 fn timer(plan: &Plan, reported: &Reported, now: Timestamp) -> Option<Duration> {
-    let recheck = plan.recheck_at.map(|at| {
+    let recheck = plan.recheck_at().map(|at| {
         // Available means ready for *more than* minReadySeconds, so a moment later than that.
         let wait = at.duration_since(now).max(jiff::SignedDuration::ZERO);
         Duration::try_from(wait).unwrap_or_default() + Duration::from_millis(10)

@@ -23,17 +23,14 @@ pub struct Plan {
     pub rehearsal: Option<NewPod>,
     /// What is not done, and why.
     pub waits: Vec<Wait>,
-    /// When time alone will change the answer.
-    pub recheck_at: Option<Timestamp>,
     /// What status says about the pods as they are.
     pub outlook: Outlook,
 }
 
 impl Plan {
-    /// With the time at which the first of its waits ends by itself.
-    pub(crate) fn with_recheck(mut self) -> Self {
-        self.recheck_at = self.waits.iter().filter_map(Wait::until).min();
-        self
+    /// When time alone will change the answer: the end of the first wait that ends by itself.
+    pub fn recheck_at(&self) -> Option<Timestamp> {
+        self.waits.iter().filter_map(Wait::until).min()
     }
 
     /// Does it make new pods?

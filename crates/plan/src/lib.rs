@@ -43,11 +43,11 @@ pub fn plan(snapshot: &Snapshot, desired: &Desired, features: Features, now: Tim
     await_availability(&context, &mut plan);
     if snapshot.cloneset.metadata.deletion_timestamp.is_some() {
         plan.waits.push(Wait::Deleting);
-        return plan.with_recheck();
+        return plan;
     }
     if desired.is_blocked() {
         plan.waits.push(Wait::Stalled);
-        return plan.with_recheck();
+        return plan;
     }
     plan.revision.clone_from(&revisions.write);
 
@@ -91,7 +91,7 @@ pub fn plan(snapshot: &Snapshot, desired: &Desired, features: Features, now: Tim
     ];
     plan.actions
         .extend(revision::surplus(snapshot, live, desired.revision_history_limit));
-    plan.with_recheck()
+    plan
 }
 
 /// The facts status needs. The current revision moves by intent only: the partition as written asks for every

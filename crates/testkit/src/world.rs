@@ -232,7 +232,7 @@ impl World {
             }
             let recheck = pass
                 .plan
-                .recheck_at
+                .recheck_at()
                 .map(|at| at.checked_add(AFTER_RECHECK).unwrap_or(at));
             let retry = self.creation_hold.and_then(|hold| hold.until);
             let next = [self.kubelet.next(), recheck, retry].into_iter().flatten().min();

@@ -304,7 +304,7 @@ fn ready_pods_become_available_by_time_alone_and_the_plan_says_when() {
     let spec = json!({"replicas": 2, "minReadySeconds": 30, "updateStrategy": {"maxUnavailable": 1}});
     let plan = Scene::of(&spec).pod("old").pod("new fresh").plan();
     let until: Timestamp = "2026-01-01T12:00:20Z".parse().unwrap();
-    assert_eq!(plan.recheck_at, Some(until));
+    assert_eq!(plan.recheck_at(), Some(until));
     assert!(plan.waits.contains(&Wait::MinReadySeconds { pods: 1, until }));
     assert!(plan.waits.contains(&Wait::UpdateBudget { pods: 1 }));
     assert_eq!(until.duration_since(now()), SignedDuration::from_secs(20));
@@ -312,7 +312,7 @@ fn ready_pods_become_available_by_time_alone_and_the_plan_says_when() {
         Scene::of(&json!({"replicas": 1}))
             .pod("new fresh")
             .plan()
-            .recheck_at,
+            .recheck_at(),
         None
     );
 }
@@ -402,7 +402,7 @@ fn pods_that_end_as_soon_as_they_are_made_are_replaced_at_a_slower_pace() {
         waits(&slowed),
         ["8 pods have ended, the last as soon as it was made; others follow at 2026-01-01T12:00:05Z"]
     );
-    assert_eq!(slowed.recheck_at, Some("2026-01-01T12:00:05Z".parse().unwrap()));
+    assert_eq!(slowed.recheck_at(), Some("2026-01-01T12:00:05Z".parse().unwrap()));
     assert_eq!(
         deeds(&ended(8, "2026-01-01T11:59:50Z")).len(),
         3,
