@@ -66,3 +66,10 @@ warn
 {{ trimSuffix "s" . | int }}
 {{- end -}}
 {{- end }}
+
+{{- /* Something when the policies are wanted: `auto` asks for no right on the cluster's level where nothing else does. */ -}}
+{{- define "cloneset.deleteProtection" -}}
+{{- $wanted := .Values.deleteProtection.enabled -}}
+{{- if eq (toString $wanted) "auto" }}{{ $wanted = empty .Values.watchNamespace }}{{ end -}}
+{{- if $wanted }}yes{{ end -}}
+{{- end }}

@@ -218,9 +218,10 @@ fn check_value_set(root: &Path, helm: &Helm, set: &Path, findings: &mut Vec<Stri
     findings.extend(rendered.check_restricted());
     findings.extend(rendered.check_rights());
     findings.extend(rendered.check_references());
-    if let Some(namespace) = values.pointer("/watchNamespace").and_then(Value::as_str) {
-        findings.extend(rendered.check_reach(namespace));
-    }
+    let watched = values.pointer("/watchNamespace").and_then(Value::as_str);
+    findings.extend(watched.map_or_else(Vec::new, |namespace| rendered.check_reach(namespace)));
+    let protected = said("/deleteProtection/enabled", watched.is_none());
+    findings.extend(rendered.check_delete_protection(protected, watched));
     // `crds.managed` decides when it is there, so that one is turned off then.
     let off = if values.pointer("/crds/managed").is_some() {
         "crds.managed"
@@ -265,7 +266,7 @@ fn check_reference(root: &Path, helm: &Helm, findings: &mut Vec<String>) -> Resu
 
 /// NOTES warn when there is something to warn of, and only then.
 fn check_notes(helm: &Helm, findings: &mut Vec<String>) -> Result<()> {
-    let cases: [(&str, &[&str]); 5] = [
+    let cases: [(&str, &[&str]); 9] = [
         ("{}", &[]),
         ("{manager: {replicas: 1}}", &["manager.replicas is 1"]),
         ("{manager: {replicas: 0}}", &["manager.replicas is 0"]),
@@ -276,6 +277,13 @@ fn check_notes(helm: &Helm, findings: &mut Vec<String>) -> Result<()> {
         (
             "{manager: {replicas: 1}, crds: {keep: false}}",
             &["manager.replicas is 1", "crds.keep is false"],
+        ),
+        ("{watchNamespace: team-a}", &["no delete protection"]),
+        ("{watchNamespace: team-a, deleteProtection: {enabled: true}}", &[]),
+        ("{deleteProtection: {enabled: false}}", &[]),
+        (
+            "{migration: {acknowledgeKruise: true}}",
+            &["migration.acknowledgeKruise is true"],
         ),
     ];
     for (values, warnings) in cases {

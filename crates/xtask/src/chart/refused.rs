@@ -18,6 +18,8 @@ const REFUSED: &str = r"
 {leaderElection: {leaseSeconds: 15}} => /leaderElection leaseSeconds
 {podDisruptionBudget: {minAvailable: 1}} => /podDisruptionBudget minAvailable
 {metrics: {enabled: false}} => /metrics enabled
+{deleteProtection: {mode: Always}} => /deleteProtection mode
+{migration: {acknowledge: true}} => /migration acknowledge
 # Kruise's keys that have no meaning here.
 {daemon: {port: 10221}} => daemon
 {installation: {namespace: kruise-system}} => installation
@@ -41,6 +43,8 @@ const REFUSED: &str = r"
 {leaderElection: {leaseDuration: 15}} => /leaderElection/leaseDuration string
 {podDisruptionBudget: {maxUnavailable: 0}} => /podDisruptionBudget/maxUnavailable minimum
 {imagePullSecrets: [my-secret]} => /imagePullSecrets/0 object
+{deleteProtection: {enabled: 'true'}} => /deleteProtection/enabled auto
+{migration: {acknowledgeKruise: 'yes'}} => /migration/acknowledgeKruise boolean
 # Each right alone, impossible together.
 {crds: {install: false, managed: true}} => crds.managed crds.install
 {manager: {metrics: {port: 8000}}} => manager.metrics.port manager.healthProbe.port
@@ -48,6 +52,7 @@ const REFUSED: &str = r"
 {leaderElection: {retryPeriod: 1m}} => renewDeadline retryPeriod
 {serviceAccount: {create: false}} => serviceAccount.name
 {manager: {extraArgs: [--namespace=x]}} => manager.extraArgs watchNamespace
+{manager: {extraArgs: [--acknowledge-kruise]}} => manager.extraArgs migration.acknowledgeKruise
 {manager: {extraEnv: [{name: POD_NAME, value: x}]}} => manager.extraEnv POD_NAME
 ";
 

@@ -15,6 +15,8 @@ const ESCALATING: [&str; 3] = ["escalate", "bind", "impersonate"];
 /// A selector can never change, so nothing in it may depend on the chart's version or on values.
 const SELECTED_BY: [&str; 2] = ["app.kubernetes.io/instance", "app.kubernetes.io/name"];
 const CLUSTER_WIDE: [&str; 3] = ["ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition"];
+const POLICY: &str = "ValidatingAdmissionPolicy";
+const POLICY_BINDING: &str = "ValidatingAdmissionPolicyBinding";
 
 /// The objects of one rendering, sorted by kind, namespace and name.
 #[derive(PartialEq)]
@@ -120,7 +122,9 @@ impl Rendered {
     /// An installation for one namespace reaches that one and its own, and needs nothing of the cluster.
     pub(super) fn check_reach(&self, watched: &str) -> Vec<String> {
         let mut findings = Vec::new();
-        for object in &self.0 {
+        // Policies are judged by `check_delete_protection`: who asks for them with one namespace wants them.
+        let policies = [POLICY, POLICY_BINDING];
+        for object in self.0.iter().filter(|it| !policies.contains(&kind(it))) {
             let namespace = object.pointer("/metadata/namespace").and_then(Value::as_str);
             if CLUSTER_WIDE.contains(&kind(object)) || ![Some(watched), Some(NAMESPACE)].contains(&namespace)
             {
@@ -130,6 +134,40 @@ impl Rendered {
                     name(object)
                 ));
             }
+        }
+        findings
+    }
+
+    /// Policies are there when wanted, each bound, and none is in the way of what did not ask for it.
+    pub(super) fn check_delete_protection(&self, wanted: bool, watched: Option<&str>) -> Vec<String> {
+        let policies: Vec<&Value> = self.of_kind(POLICY).collect();
+        let mut findings = Vec::new();
+        if policies.is_empty() == wanted {
+            findings.push(format!("{} admission policies are rendered", policies.len()));
+        }
+        for policy in policies {
+            let mut wrong = excess(policy);
+            let bindings: Vec<&Value> = self
+                .of_kind(POLICY_BINDING)
+                .filter(|it| it.pointer("/spec/policyName") == policy.pointer("/metadata/name"))
+                .collect();
+            if bindings.len() != 1 {
+                wrong.push(format!("it has {} bindings", bindings.len()));
+            }
+            let namespaced = list(policy, "/spec/matchConstraints/resourceRules")
+                .iter()
+                .any(|rule| rule.get("resources") == Some(&json!(["clonesets"])));
+            let pointer = "/spec/matchResources/namespaceSelector/matchLabels/kubernetes.io~1metadata.name";
+            for binding in bindings.iter().filter(|_| namespaced) {
+                if binding.pointer(pointer).and_then(Value::as_str) != watched {
+                    wrong.push(format!("its binding is not for {watched:?}"));
+                }
+            }
+            findings.extend(
+                wrong
+                    .into_iter()
+                    .map(|it| format!("{POLICY} {}: {it}", name(policy))),
+            );
         }
         findings
     }
@@ -218,6 +256,23 @@ fn restricted_container() -> [(&'static str, Value); 3] {
         ("/securityContext/readOnlyRootFilesystem", json!(true)),
         ("/securityContext/capabilities", json!({"drop": ["ALL"]})),
     ]
+}
+
+/// What an admission policy judges beyond what its label asks for, or misses.
+fn excess(policy: &Value) -> Vec<String> {
+    let mut wrong = Vec::new();
+    if list(policy, "/spec/matchConstraints/objectSelector/matchExpressions").is_empty() {
+        wrong.push("it is not limited by a label".to_owned());
+    }
+    for rule in list(policy, "/spec/matchConstraints/resourceRules") {
+        if rule.get("operations") != Some(&json!(["DELETE"])) {
+            wrong.push("it judges more than deletion".to_owned());
+        }
+        if rule.get("resourceNames").is_some() {
+            wrong.push("it is limited by names, and a request to delete a collection has none".to_owned());
+        }
+    }
+    wrong
 }
 
 fn differences(value: &Value, wanted: &[(&str, Value)]) -> Vec<String> {
