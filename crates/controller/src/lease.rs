@@ -17,6 +17,10 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
+/// A standby looks so often in the time in which a leader renews once. How late it notices a renewal or a release is
+/// time in which nobody leads.
+const LOOKS_PER_RENEWAL: u32 = 4;
+
 /// Until when this replica may write.
 #[derive(Debug)]
 pub struct Leadership {
@@ -120,6 +124,7 @@ impl Candidate {
     pub async fn run(&mut self, context: &Arc<Context>) {
         loop {
             let started = Instant::now();
+            let mut pause = self.election.retry_period;
             match tokio::time::timeout(
                 self.election.retry_period * 2,
                 self.attempt(started, context.now()),
@@ -137,7 +142,10 @@ impl Candidate {
                         context.wake(context.index.keys());
                     }
                 }
-                Ok(Ok(false)) => Self::step_down(context, "another replica holds the Lease"),
+                Ok(Ok(false)) => {
+                    Self::step_down(context, "another replica holds the Lease");
+                    pause = self.until_next_look(Instant::now());
+                }
                 Ok(Err(reason)) => {
                     self.complain(&reason);
                     self.doubt();
@@ -147,14 +155,25 @@ impl Candidate {
                         lease = self.election.name,
                         "the Lease could not be read or written in time"
                     );
-                    self.observed = None;
+                    self.doubt();
                 }
             }
             if context.leadership.time_left().is_none() {
                 Self::step_down(context, "the Lease was not renewed before its deadline");
             }
-            tokio::time::sleep(self.election.retry_period).await;
+            tokio::time::sleep(pause).await;
         }
+    }
+
+    /// While somebody else leads: not later than the moment at which the Lease may be taken.
+    fn until_next_look(&self, now: Instant) -> Duration {
+        let often = self.election.retry_period / LOOKS_PER_RENEWAL;
+        let left = self
+            .observed
+            .as_ref()
+            .map(|seen| time_to_expiry(&seen.lease).saturating_sub(now - seen.unchanged_since));
+        left.filter(|left| !left.is_zero())
+            .map_or(often, |left| left.min(often))
     }
 
     /// After a failure: a Lease of our own must be read again before it is renewed. Somebody else's keeps the time
@@ -196,7 +215,7 @@ impl Candidate {
             .as_ref()
             .is_some_and(|seen| self.is_mine(&seen.lease))
         {
-            self.look(now).await?;
+            self.look().await?;
         }
         let Some(seen) = &self.observed else {
             let lease = self.lease_to_hold(None, wall);
@@ -207,7 +226,7 @@ impl Candidate {
             });
             return Ok(true);
         };
-        if !self.is_mine(&seen.lease) && !has_expired(&seen.lease, now - seen.unchanged_since) {
+        if !self.is_mine(&seen.lease) && now - seen.unchanged_since < time_to_expiry(&seen.lease) {
             return Ok(false);
         }
         let lease = self.lease_to_hold(Some(&seen.lease), wall);
@@ -223,7 +242,7 @@ impl Candidate {
         Ok(true)
     }
 
-    async fn look(&mut self, now: Instant) -> Result<(), kube::Error> {
+    async fn look(&mut self) -> Result<(), kube::Error> {
         let Some(lease) = self.api.get_opt(&self.election.name).await? else {
             self.observed = None;
             return Ok(());
@@ -233,9 +252,10 @@ impl Candidate {
             .as_ref()
             .is_some_and(|seen| seen.lease.metadata.resource_version == lease.metadata.resource_version);
         if !unchanged {
+            // Until the API server answered, the leader may have renewed: its time is counted from here.
             self.observed = Some(Observation {
                 lease,
-                unchanged_since: now,
+                unchanged_since: Instant::now(),
             });
         }
         Ok(())
@@ -304,15 +324,11 @@ fn holder(lease: &Lease) -> Option<&str> {
         .filter(|holder| !holder.is_empty())
 }
 
-/// May a Lease that stood unchanged for this long be taken?
-fn has_expired(lease: &Lease, unchanged_for: Duration) -> bool {
-    let Some(_) = holder(lease) else { return true };
-    let seconds = lease
-        .spec
-        .as_ref()
-        .and_then(|spec| spec.lease_duration_seconds)
-        .unwrap_or(0);
-    unchanged_for >= Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
+/// How long a Lease must stand unchanged before somebody else may take it.
+fn time_to_expiry(lease: &Lease) -> Duration {
+    let held = lease.spec.as_ref().filter(|_| holder(lease).is_some());
+    let seconds = held.and_then(|spec| spec.lease_duration_seconds).unwrap_or(0);
+    Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
 }
 
 #[cfg(test)]
@@ -333,10 +349,9 @@ mod tests {
 
     #[test]
     fn a_lease_may_be_taken_when_released_or_unchanged_for_its_duration() {
-        assert!(has_expired(&held_by(""), Duration::ZERO));
-        assert!(has_expired(&Lease::default(), Duration::ZERO));
-        assert!(!has_expired(&held_by("other"), Duration::from_millis(14_999)));
-        assert!(has_expired(&held_by("other"), Duration::from_secs(15)));
+        assert_eq!(time_to_expiry(&held_by("")), Duration::ZERO);
+        assert_eq!(time_to_expiry(&Lease::default()), Duration::ZERO);
+        assert_eq!(time_to_expiry(&held_by("other")), Duration::from_secs(15));
     }
 
     #[tokio::test(start_paused = true)]

@@ -3,6 +3,18 @@
 use super::*;
 use cloneset_controller::lease::{Candidate, Election};
 
+/// The default times.
+fn election() -> Election {
+    Election {
+        namespace: "s".into(),
+        name: "l".into(),
+        identity: "me".into(),
+        lease_duration: Duration::from_secs(15),
+        renew_deadline: Duration::from_secs(10),
+        retry_period: Duration::from_secs(2),
+    }
+}
+
 /// The Lease lapses for a moment and is renewed late: what was queued meanwhile must not be lost.
 #[tokio::test(start_paused = true)]
 async fn an_edit_during_a_short_lapse_of_the_lease_is_acted_on_after_it() {
@@ -70,15 +82,7 @@ async fn the_same_with_the_real_candidate() {
             Ok::<_, std::convert::Infallible>(r)
         }
     });
-    let election = Election {
-        namespace: "s".into(),
-        name: "l".into(),
-        identity: "me".into(),
-        lease_duration: Duration::from_secs(15),
-        renew_deadline: Duration::from_secs(10),
-        retry_period: Duration::from_secs(2),
-    };
-    let mut candidate = Candidate::new(kube::Client::new(service, "default"), election);
+    let mut candidate = Candidate::new(kube::Client::new(service, "default"), election());
     let context = Arc::clone(&running.context);
     tokio::spawn(async move { candidate.run(&context).await });
     tokio::time::sleep(Duration::from_millis(100)).await;
@@ -139,18 +143,10 @@ async fn a_dead_leaders_lease_is_taken_although_single_reads_fail() {
             Ok::<_, std::convert::Infallible>(r)
         }
     });
-    let election = Election {
-        namespace: "s".into(),
-        name: "l".into(),
-        identity: "me".into(),
-        lease_duration: Duration::from_secs(15),
-        renew_deadline: Duration::from_secs(10),
-        retry_period: Duration::from_secs(2),
-    };
     let server = Server::new();
     let running = Running::start(&server);
     running.context.leadership.end();
-    let mut candidate = Candidate::new(kube::Client::new(service, "default"), election);
+    let mut candidate = Candidate::new(kube::Client::new(service, "default"), election());
     let context = Arc::clone(&running.context);
     tokio::spawn(async move { candidate.run(&context).await });
     tokio::time::sleep(Duration::from_mins(10)).await;
@@ -158,4 +154,85 @@ async fn a_dead_leaders_lease_is_taken_although_single_reads_fail() {
         running.context.leadership.time_left().is_some(),
         "no leader ten minutes after the old one died"
     );
+}
+
+/// A Lease, and nothing else, behind an API.
+#[derive(Clone)]
+struct StoredLease(Arc<Mutex<Value>>);
+
+impl StoredLease {
+    fn of(holder: &str) -> Self {
+        Self(Arc::new(Mutex::new(
+            json!({"metadata": {"name": "l", "namespace": "s", "resourceVersion": "1"},
+                   "spec": {"holderIdentity": holder, "leaseDurationSeconds": 15}}),
+        )))
+    }
+
+    /// Its holder renews it, or gives it up.
+    fn written(&self, holder: &str) {
+        let mut lease = self.0.lock().unwrap();
+        let version: u64 = lease["metadata"]["resourceVersion"]
+            .as_str()
+            .unwrap()
+            .parse()
+            .unwrap();
+        lease["metadata"]["resourceVersion"] = json!((version + 1).to_string());
+        lease["spec"]["holderIdentity"] = json!(holder);
+    }
+
+    fn client(&self) -> kube::Client {
+        let stored = self.clone();
+        let service = tower::service_fn(move |request: http::Request<kube::client::Body>| {
+            let stored = stored.clone();
+            async move {
+                let (head, body) = request.into_parts();
+                let bytes = body.collect_bytes().await.unwrap();
+                let mut lease = stored.0.lock().unwrap();
+                if head.method != Method::GET {
+                    *lease = serde_json::from_slice(&bytes).unwrap();
+                }
+                let answer = axum::body::Body::from(lease.to_string());
+                Ok::<_, std::convert::Infallible>(http::Response::new(answer))
+            }
+        });
+        kube::Client::new(service, "default")
+    }
+}
+
+/// How long after the last renewal a standby leads, when the leader's last act is `last`: at every phase in which the
+/// two can be to each other.
+async fn nobody_leads_for(last: impl Fn(&StoredLease)) -> Vec<Duration> {
+    let mut gaps = Vec::new();
+    for phase in 0..20 {
+        let server = Server::new();
+        let running = Running::start(&server);
+        running.context.leadership.end();
+        let lease = StoredLease::of("leader");
+        let mut standby = Candidate::new(lease.client(), election());
+        let context = Arc::clone(&running.context);
+        tokio::spawn(async move { standby.run(&context).await });
+        tokio::time::sleep(Duration::from_millis(100 * phase)).await;
+        for _ in 0..10 {
+            lease.written("leader");
+            tokio::time::sleep(election().retry_period).await;
+        }
+        last(&lease);
+        let gone = Instant::now();
+        running.context.leadership.wait().await;
+        gaps.push(gone.elapsed());
+    }
+    gaps
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_leader_is_followed_within_a_second_of_the_end_of_its_lease_and_not_before() {
+    let gaps = nobody_leads_for(|lease| lease.written("leader")).await;
+    let range = Duration::from_secs(15)..=Duration::from_secs(16);
+    assert!(gaps.iter().all(|gap| range.contains(gap)), "{gaps:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_was_given_up_is_taken_within_a_second() {
+    let gaps = nobody_leads_for(|lease| lease.written("")).await;
+    assert!(gaps.iter().all(|gap| *gap <= Duration::from_secs(1)), "{gaps:?}");
 }
