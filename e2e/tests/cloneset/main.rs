@@ -3,9 +3,13 @@
 //! One binary, so that tests of all subjects share the threads. Nothing here may disturb another test: what
 //! changes the controller's installation lives in `zz_helm`.
 
+mod account;
 mod columns;
 mod deletion;
+mod evictions;
 mod go_clients;
+mod hand_edits;
+mod identity;
 mod invalid_values;
 mod limits;
 mod not_yet_supported;
