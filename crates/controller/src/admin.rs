@@ -43,23 +43,28 @@ pub struct BindError {
 /// # Errors
 /// When the listener breaks.
 pub async fn serve(listener: TcpListener, context: Arc<Context>) -> std::io::Result<()> {
-    let pages = Router::new()
+    axum::serve(listener, pages(context)).await
+}
+
+/// The pages.
+pub fn pages(context: Arc<Context>) -> Router {
+    Router::new()
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
-        .with_state(context);
-    axum::serve(listener, pages).await
+        .with_state(context)
 }
 
-/// Ready means that everything has been listed. A standby is ready: it is up to date and not leading.
-async fn ready(State(context): State<Arc<Context>>) -> impl IntoResponse {
-    if context.index.is_synced() {
-        (StatusCode::OK, "ok\n")
-    } else {
-        (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "not everything has been listed yet; see the log\n",
-        )
+/// Ready means that nothing keeps it from leading and that everything has been listed. A standby is ready: it is up to
+/// date and not leading.
+async fn ready(State(context): State<Arc<Context>>) -> (StatusCode, String) {
+    let why = context
+        .clearance
+        .obstacle()
+        .or_else(|| (!context.index.is_synced()).then(|| "not everything has been listed yet".to_owned()));
+    match why {
+        None => (StatusCode::OK, "ok\n".to_owned()),
+        Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}; see the log\n")),
     }
 }
 

@@ -51,6 +51,10 @@ pub struct Args {
     #[arg(long, default_value = "2s", value_parser = parse_duration)]
     pub leader_election_retry_period: Duration,
 
+    /// Start although Kruise's manager is alive: only when it does not handle CloneSets.
+    #[arg(long, default_value_t = false, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
+    pub acknowledge_kruise: bool,
+
     /// Switches, as `Name=true,Other=false`.
     #[arg(long, default_value = "")]
     pub feature_gates: String,

@@ -315,7 +315,8 @@ fn whole_seconds(duration: Duration) -> u64 {
     duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
 }
 
-fn holder(lease: &Lease) -> Option<&str> {
+/// Who holds it.
+pub(crate) fn holder(lease: &Lease) -> Option<&str> {
     lease
         .spec
         .as_ref()?
@@ -325,7 +326,7 @@ fn holder(lease: &Lease) -> Option<&str> {
 }
 
 /// How long a Lease must stand unchanged before somebody else may take it.
-fn time_to_expiry(lease: &Lease) -> Duration {
+pub(crate) fn time_to_expiry(lease: &Lease) -> Duration {
     let held = lease.spec.as_ref().filter(|_| holder(lease).is_some());
     let seconds = held.and_then(|spec| spec.lease_duration_seconds).unwrap_or(0);
     Duration::from_secs(u64::try_from(seconds).unwrap_or(0))

@@ -5,6 +5,7 @@
 
 use crate::admin;
 use crate::args::{Args, parse_feature_gates};
+use crate::clearance::Clearance;
 use crate::client::connect;
 use crate::events::{self, Events};
 use crate::index::{Index, Key, Kind};
@@ -55,6 +56,8 @@ pub struct Context {
     pub queue: Queue,
     /// What we remember between passes.
     pub memories: Memories,
+    /// What keeps us from leading.
+    pub clearance: Clearance,
     /// Until when we may write.
     pub leadership: Leadership,
     /// Where events go.
@@ -82,6 +85,7 @@ impl Context {
             index: Index::default(),
             queue: Queue::default(),
             memories: Memories::default(),
+            clearance: Clearance::default(),
             leadership: Leadership::default(),
             events,
             metrics: Metrics::default(),
@@ -165,6 +169,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         leader_election_lease_duration,
         leader_election_renew_deadline,
         leader_election_retry_period,
+        acknowledge_kruise,
         feature_gates,
         log_level: _,
         log_format: _,
@@ -224,7 +229,8 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         workers.spawn(work(Arc::clone(&context)));
     }
     let mut candidate = enable_leader_election.then(|| Candidate::new(client, election));
-    supervise(&context, &mut parts, &mut workers, candidate.as_mut()).await?;
+    let lead = lead(&context, acknowledge_kruise, candidate.as_mut());
+    supervise(&mut parts, &mut workers, lead).await?;
     let nothing_abandoned = drain(&context, workers).await;
     // A write that was abandoned may still arrive: then the Lease is left to expire instead.
     if let Some(candidate) = candidate.filter(|_| nothing_abandoned) {
@@ -263,24 +269,26 @@ pub fn watch_all(parts: &mut JoinSet<anyhow::Result<()>>, context: &Arc<Context>
     parts.spawn(endless(revisions.run(Arc::clone(context))));
 }
 
-/// Takes part in the election until told to stop; a part that ends ends the program.
+/// Takes part in the election once the way is clear, for ever. Without a candidate there is nobody to elect.
+pub async fn lead(context: &Arc<Context>, acknowledge_kruise: bool, candidate: Option<&mut Candidate>) {
+    context.clearance.wait(context, acknowledge_kruise).await;
+    if let Some(candidate) = candidate {
+        candidate.run(context).await;
+    } else {
+        context.leadership.extend(Instant::now() + FOR_EVER);
+        context.metrics.leader.set(1);
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Leads until told to stop; a part that ends ends the program.
 async fn supervise(
-    context: &Arc<Context>,
     parts: &mut JoinSet<anyhow::Result<()>>,
     workers: &mut JoinSet<()>,
-    candidate: Option<&mut Candidate>,
+    lead: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
-    let lead = async {
-        if let Some(candidate) = candidate {
-            candidate.run(context).await;
-        } else {
-            context.leadership.extend(Instant::now() + FOR_EVER);
-            context.metrics.leader.set(1);
-            std::future::pending::<()>().await;
-        }
-    };
     tokio::select! {
         () = stopped(&mut terminate, &mut interrupt) => Ok(()),
         () = lead => bail!("the election ended"),

@@ -10,6 +10,7 @@
     reason = "a failed test is the point of a panic"
 )]
 
+mod clearance;
 mod leadership;
 mod refusals;
 mod server;

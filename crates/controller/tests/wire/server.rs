@@ -206,7 +206,14 @@ impl Server {
 
 /// Collection, "namespace/name" and subresource of a path.
 fn locate(path: &str) -> Option<(&'static str, Option<String>, Option<&str>)> {
-    const COLLECTIONS: [&str; 4] = ["clonesets", "pods", "controllerrevisions", "events"];
+    const COLLECTIONS: [&str; 6] = [
+        "clonesets",
+        "pods",
+        "controllerrevisions",
+        "events",
+        "leases",
+        "customresourcedefinitions",
+    ];
     let parts: Vec<&str> = path.split('/').collect();
     let at = parts.iter().position(|part| COLLECTIONS.contains(part))?;
     let collection = COLLECTIONS.into_iter().find(|known| *known == parts[at])?;
