@@ -11,9 +11,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::PostParams;
 use kube::{Api, Client};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
@@ -22,48 +21,33 @@ use tracing::{debug, error, info, warn};
 const LOOKS_PER_RENEWAL: u32 = 4;
 
 /// Until when this replica may write.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Leadership {
     /// `None` while not leading; far in the future without election.
     until: Mutex<Option<Instant>>,
-    leading: watch::Sender<bool>,
     term: AtomicU64,
 }
 
-impl Default for Leadership {
-    fn default() -> Self {
-        Self {
-            until: Mutex::new(None),
-            leading: watch::Sender::new(false),
-            term: AtomicU64::new(0),
-        }
-    }
-}
-
 impl Leadership {
+    fn lock(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.until.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Time left in which a write may be sent; `None` when it may not.
     pub fn time_left(&self) -> Option<Duration> {
-        let until = (*self.until.lock().unwrap_or_else(PoisonError::into_inner))?;
+        let until = (*self.lock())?;
         Some(until.saturating_duration_since(Instant::now())).filter(|left| !left.is_zero())
-    }
-
-    /// Waits until this replica leads.
-    pub async fn wait(&self) {
-        let mut leading = self.leading.subscribe();
-        // The sender lives as long as self, so this cannot fail.
-        let _ = leading.wait_for(|leading| *leading).await;
     }
 
     /// Leads until `until`; true when a term begins: it did not lead, or its right to write had lapsed, so that work
     /// may have been passed over.
     pub fn extend(&self, until: Instant) -> bool {
-        let mut stored = self.until.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut stored = self.lock();
         let begins = stored.is_none_or(|old| old <= Instant::now());
         *stored = Some(until);
         if begins {
             self.term.fetch_add(1, Ordering::Relaxed);
         }
-        self.leading.send_replace(true);
         begins
     }
 
@@ -74,8 +58,7 @@ impl Leadership {
 
     /// Stops leading; gives whether it led before.
     pub fn end(&self) -> bool {
-        *self.until.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        self.leading.send_replace(false)
+        self.lock().take().is_some()
     }
 }
 
@@ -360,7 +343,6 @@ mod tests {
         let leadership = Leadership::default();
         assert_eq!(leadership.time_left(), None);
         assert!(leadership.extend(Instant::now() + Duration::from_secs(10)));
-        leadership.wait().await;
         assert_eq!(leadership.time_left(), Some(Duration::from_secs(10)));
         tokio::time::advance(Duration::from_secs(10)).await;
         assert_eq!(leadership.time_left(), None);

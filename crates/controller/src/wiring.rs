@@ -106,8 +106,11 @@ impl Context {
         (self.random)()
     }
 
-    /// Queues CloneSets.
+    /// Queues CloneSets. While not leading there is nothing to do with them: a new term begins by queueing them all.
     pub fn wake(&self, keys: Vec<Key>) {
+        if self.leadership.time_left().is_none() {
+            return;
+        }
         for key in keys {
             self.queue.add(key);
         }
@@ -119,19 +122,12 @@ impl Context {
     }
 }
 
-/// Works on CloneSets, one at a time, while leading, until the queue is closed.
+/// Works on CloneSets, one at a time, until the queue is closed. What is still queued when leading ends is dropped.
 pub async fn work(context: Arc<Context>) {
     while !context.index.is_synced() && !context.queue.is_closed() {
         tokio::time::sleep(SYNC_POLL).await;
     }
-    loop {
-        tokio::select! {
-            () = context.leadership.wait() => {}
-            () = context.queue.closed() => return,
-        }
-        let Some(key) = context.queue.next().await else {
-            return;
-        };
+    while let Some(key) = context.queue.next().await {
         if context.leadership.time_left().is_some() {
             reconcile(&context, key.clone()).await;
         }
@@ -276,6 +272,7 @@ pub async fn lead(context: &Arc<Context>, acknowledge_kruise: bool, candidate: O
         candidate.run(context).await;
     } else {
         context.leadership.extend(Instant::now() + FOR_EVER);
+        context.wake(context.index.keys());
         context.metrics.leader.set(1);
         std::future::pending::<()>().await;
     }
