@@ -11,6 +11,8 @@ ARG RUST_VERSION=1.95
 FROM rust:${RUST_VERSION}-slim-trixie AS build
 WORKDIR /src
 COPY . .
+# What cloneset_build_info says: --build-arg COMMIT="$(git rev-parse HEAD)"
+ARG COMMIT=unknown
 # With an explicit target the flag leaves build scripts and proc-macros alone,
 # which cannot be static. The loader check is what `cargo xtask image` does too.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
@@ -18,6 +20,7 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     set -eu; \
     host="$(rustc -vV | sed -n 's/^host: //p')"; \
     RUSTFLAGS="-C target-feature=+crt-static" \
+    CLONESET_COMMIT="${COMMIT}" \
       cargo build --release --locked --package cloneset-controller --bin cloneset-controller --target "$host"; \
     cp "target/$host/release/cloneset-controller" /cloneset-controller; \
     if readelf --program-headers /cloneset-controller | grep --quiet INTERP; then \

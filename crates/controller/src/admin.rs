@@ -2,10 +2,11 @@
 //!
 //! Read-only, and without any detail of a CloneSet.
 
+use crate::metrics::Format;
 use crate::wiring::Context;
 use axum::Router;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -68,7 +69,11 @@ async fn ready(State(context): State<Arc<Context>>) -> (StatusCode, String) {
     }
 }
 
-async fn metrics(State(context): State<Arc<Context>>) -> impl IntoResponse {
-    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, kind)], context.metrics.render())
+async fn metrics(State(context): State<Arc<Context>>, headers: HeaderMap) -> impl IntoResponse {
+    let accept = headers
+        .get(header::ACCEPT)
+        .and_then(|accept| accept.to_str().ok());
+    let format = Format::accepted(accept.unwrap_or_default());
+    let kind = [(header::CONTENT_TYPE, format.content_type())];
+    (kind, context.metrics_page(format))
 }

@@ -4,6 +4,8 @@
 //! (`style.md` 2.4). Here a request is sent once; whether to send another one is decided by looking. Every caller sets
 //! the end of its own requests: a watch may be silent for longer than any other call may last.
 
+use crate::metrics::Requests;
+use kube::client::ClientBuilder;
 use kube::{Client, Config};
 use std::time::Duration;
 
@@ -12,11 +14,11 @@ pub const FIELD_MANAGER: &str = "cloneset-controller";
 /// Time to reach the API server.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A client for the cluster the environment points to.
+/// A client for the cluster the environment points to, whose requests are counted.
 ///
 /// # Errors
 /// When there is neither a service account nor a kubeconfig, or it cannot be used.
-pub async fn connect() -> Result<Client, ConnectError> {
+pub async fn connect(requests: &Requests) -> Result<Client, ConnectError> {
     let mut config = Config::infer()
         .await
         .map_err(|error| ConnectError::Config(Box::new(error)))?;
@@ -24,7 +26,9 @@ pub async fn connect() -> Result<Client, ConnectError> {
     config.connect_timeout = Some(CONNECT_TIMEOUT);
     config.read_timeout = None;
     config.write_timeout = Some(CONNECT_TIMEOUT);
-    Client::try_from(config).map_err(|error| ConnectError::Client(Box::new(error)))
+    let counted = requests.layer(&config.cluster_url);
+    let builder = ClientBuilder::try_from(config).map_err(|error| ConnectError::Client(Box::new(error)))?;
+    Ok(builder.with_layer(&counted).build())
 }
 
 /// Why there is no client.

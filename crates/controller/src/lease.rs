@@ -121,7 +121,6 @@ impl Candidate {
                             identity = self.election.identity,
                             "leading"
                         );
-                        context.metrics.leader.set(1);
                         context.wake(context.index.keys());
                     }
                 }
@@ -174,7 +173,6 @@ impl Candidate {
     fn step_down(context: &Context, why: &str) {
         if context.leadership.end() {
             warn!(why, "no longer leading");
-            context.metrics.leader.set(0);
         }
     }
 

@@ -176,6 +176,9 @@ async fn read_live(context: &Context, key: &Key, mark: &Mark) -> Result<(), Obse
         resource: mark.kind.resource(),
     };
     context.metrics.live_reads.get_or_create(&label).inc();
+    if mark.kind == Kind::Pod {
+        context.metrics.leaks.count(key);
+    }
     let index = &context.index;
     match mark.kind {
         Kind::Pod => match get::<Pod>(context, key, mark).await? {

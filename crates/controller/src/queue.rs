@@ -4,7 +4,8 @@
 //! Knows nothing of what the work is.
 
 use crate::index::Key;
-use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+use crate::metrics::{Load, QueueCounts};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
@@ -14,6 +15,7 @@ use tokio::time::Instant;
 #[derive(Debug, Default)]
 pub struct Queue {
     state: Mutex<State>,
+    counts: QueueCounts,
     changed: Notify,
     closed: watch::Sender<bool>,
 }
@@ -21,32 +23,52 @@ pub struct Queue {
 #[derive(Debug, Default)]
 struct State {
     ready: VecDeque<Key>,
-    queued: HashSet<Key>,
-    running: HashSet<Key>,
-    /// Added while running.
-    again: HashSet<Key>,
+    /// What is in `ready`, and since when.
+    queued: HashMap<Key, Instant>,
+    /// Since when.
+    running: HashMap<Key, Instant>,
+    /// Added while running, and when.
+    again: HashMap<Key, Instant>,
     later: BTreeSet<(Instant, Key)>,
     due: BTreeMap<Key, Instant>,
 }
 
 impl State {
-    fn add(&mut self, key: Key) {
-        if self.running.contains(&key) {
-            self.again.insert(key);
-        } else if self.queued.insert(key.clone()) {
-            self.ready.push_back(key);
+    fn add(&mut self, key: Key, now: Instant, counts: &QueueCounts) {
+        if self.queued.contains_key(&key) || self.again.contains_key(&key) {
+            return;
+        }
+        counts.adds.inc();
+        if self.running.contains_key(&key) {
+            self.again.insert(key, now);
+        } else {
+            self.line_up(key, now);
         }
     }
 
+    fn line_up(&mut self, key: Key, since: Instant) {
+        self.queued.insert(key.clone(), since);
+        self.ready.push_back(key);
+    }
+
+    fn take(&mut self, now: Instant, counts: &QueueCounts) -> Option<Key> {
+        let key = self.ready.pop_front()?;
+        if let Some(since) = self.queued.remove(&key) {
+            counts.waited.observe((now - since).as_secs_f64());
+        }
+        self.running.insert(key.clone(), now);
+        Some(key)
+    }
+
     /// Moves what is due to `ready`; gives the time of what is due next.
-    fn ripen(&mut self, now: Instant) -> Option<Instant> {
+    fn ripen(&mut self, now: Instant, counts: &QueueCounts) -> Option<Instant> {
         while let Some((at, _)) = self.later.first() {
             if *at > now {
                 return Some(*at);
             }
             if let Some((_, key)) = self.later.pop_first() {
                 self.due.remove(&key);
-                self.add(key);
+                self.add(key, now, counts);
             }
         }
         None
@@ -54,14 +76,28 @@ impl State {
 }
 
 impl Queue {
+    /// An empty queue that counts what it does.
+    pub fn new(counts: QueueCounts) -> Self {
+        Self {
+            counts,
+            ..Self::default()
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Adds a key to be worked on as soon as possible.
     pub fn add(&self, key: Key) {
-        self.lock().add(key);
+        self.lock().add(key, Instant::now(), &self.counts);
         self.changed.notify_one();
+    }
+
+    /// Adds a key on which something was left to do.
+    pub fn retry_after(&self, key: Key, delay: Duration) {
+        self.counts.retries.inc();
+        self.add_after(key, delay);
     }
 
     /// Adds a key to be worked on after `delay`, or earlier if it is due earlier already.
@@ -109,10 +145,9 @@ impl Queue {
         loop {
             let next_due = {
                 let mut state = self.lock();
-                let next_due = state.ripen(Instant::now());
-                if let Some(key) = state.ready.pop_front() {
-                    state.queued.remove(&key);
-                    state.running.insert(key.clone());
+                let now = Instant::now();
+                let next_due = state.ripen(now, &self.counts);
+                if let Some(key) = state.take(now, &self.counts) {
                     let more = !state.ready.is_empty();
                     drop(state);
                     if more || next_due.is_some() {
@@ -139,11 +174,25 @@ impl Queue {
     /// Ends the work on a key.
     pub fn done(&self, key: &Key) {
         let mut state = self.lock();
-        state.running.remove(key);
-        if state.again.remove(key) {
-            state.add(key.clone());
+        if let Some(since) = state.running.remove(key) {
+            self.counts.worked.observe(since.elapsed().as_secs_f64());
+        }
+        if let Some(since) = state.again.remove(key) {
+            state.line_up(key.clone(), since);
             drop(state);
             self.changed.notify_one();
+        }
+    }
+
+    /// What is in it now; what is due later does not wait yet.
+    pub fn load(&self) -> Load {
+        let state = self.lock();
+        let times = state.running.values().map(Instant::elapsed);
+        Load {
+            waiting: state.queued.len() + state.again.len(),
+            running: state.running.len(),
+            unfinished: times.clone().sum(),
+            longest: times.max().unwrap_or_default(),
         }
     }
 }
@@ -202,6 +251,53 @@ mod tests {
         queue.add(key("a"));
         queue.close();
         assert_eq!(queue.next().await, None);
+    }
+
+    /// The numbers of client-go's queue: a key added while it is worked on waits from then on.
+    #[tokio::test(start_paused = true)]
+    async fn adds_depth_and_times_are_counted_as_dashboards_expect() {
+        let counts = QueueCounts::default();
+        let queue = Queue::new(counts.clone());
+        let second = Duration::from_secs(1);
+        for name in ["a", "b", "a"] {
+            queue.add(key(name));
+        }
+        assert_eq!((counts.adds.get(), queue.load().waiting), (2, 2), "each key once");
+        tokio::time::advance(second).await;
+        for name in ["a", "b"] {
+            assert_eq!(queue.next().await, Some(key(name)));
+            tokio::time::advance(second).await;
+        }
+        queue.add(key("a"));
+        let load = Load {
+            waiting: 1,
+            running: 2,
+            unfinished: 3 * second,
+            longest: 2 * second,
+        };
+        assert_eq!((counts.adds.get(), queue.load()), (3, load));
+        queue.done(&key("b"));
+        queue.done(&key("a"));
+        queue.retry_after(key("b"), second);
+        assert_eq!((counts.adds.get(), queue.load().waiting), (3, 1), "not due yet");
+        assert_eq!(queue.next().await, Some(key("a")));
+        queue.done(&key("a"));
+        assert_eq!(queue.next().await, Some(key("b")));
+        queue.done(&key("b"));
+        assert_eq!(queue.load(), Load::default());
+        assert_eq!((counts.adds.get(), counts.retries.get()), (4, 1));
+        // a waited 1 s, b 2 s; a again not at all, b again not beyond its delay. a and b took 2 s and 1 s.
+        assert_eq!((counts.waited.count(), counts.worked.count()), (4, 4));
+        assert!(
+            (counts.waited.sum() - 3.0).abs() < 0.01,
+            "{}",
+            counts.waited.sum()
+        );
+        assert!(
+            (counts.worked.sum() - 3.0).abs() < 0.01,
+            "{}",
+            counts.worked.sum()
+        );
     }
 
     #[tokio::test(start_paused = true)]

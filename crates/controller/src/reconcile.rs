@@ -7,7 +7,6 @@ use crate::act::{Acted, act, work_of};
 use crate::backoff;
 use crate::index::Key;
 use crate::memory::{Hold, Memory, Work};
-use crate::metrics::OutcomeLabel;
 use crate::observe::{ObserveError, Observed, observe, search};
 use crate::report::{ReportError, Reported, report};
 use crate::send::WriteError;
@@ -56,7 +55,8 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    fn label(&self) -> &'static str {
+    /// One word for metrics.
+    pub(crate) fn label(&self) -> &'static str {
         match self {
             Self::Done => "done",
             Self::Behind(_) => "cache_stale",
@@ -83,6 +83,7 @@ enum PassError {
 
 /// Makes a pass, catches what it throws, and says when to come back.
 pub async fn reconcile(context: &Context, key: Key) {
+    let started = Instant::now();
     let mut memory = context.memories.take(&key);
     let caught = AssertUnwindSafe(pass(context, &key, &mut memory))
         .catch_unwind()
@@ -91,20 +92,20 @@ pub async fn reconcile(context: &Context, key: Key) {
         Ok(Ok(end)) => end,
         Ok(Err(error)) => (failed(&key, &error), None),
         Err(_) => {
-            context.metrics.panics.inc();
             error!(%key, "a pass panicked; this CloneSet is backed off, the others go on");
             (Outcome::Panicked, None)
         }
     };
     context
         .metrics
-        .reconciles
-        .get_or_create(&OutcomeLabel {
-            outcome: outcome.label(),
-        })
-        .inc();
+        .passes
+        .count(&outcome, timer.is_some(), started.elapsed());
     if let Some(delay) = come_back(context, &outcome, timer, &mut memory) {
-        context.queue.add_after(key.clone(), delay);
+        if delay < RESYNC {
+            context.queue.retry_after(key.clone(), delay);
+        } else {
+            context.queue.add_after(key.clone(), delay);
+        }
         context.memories.put(key, memory);
     }
 }

@@ -11,7 +11,7 @@ use crate::events::{self, Events};
 use crate::index::{Index, Key, Kind};
 use crate::lease::{Candidate, Election, Leadership};
 use crate::memory::Memories;
-use crate::metrics::Metrics;
+use crate::metrics::{Format, Metrics, Process, Sample};
 use crate::queue::Queue;
 use crate::reconcile::reconcile;
 use crate::watch::Watch;
@@ -79,16 +79,23 @@ impl fmt::Debug for Context {
 
 impl Context {
     /// Puts the shared parts together.
-    pub fn new(client: Client, events: Events, features: Features, clock: Clock, random: Random) -> Self {
+    pub fn new(
+        client: Client,
+        metrics: Metrics,
+        events: Events,
+        features: Features,
+        clock: Clock,
+        random: Random,
+    ) -> Self {
         Self {
             client,
             index: Index::default(),
-            queue: Queue::default(),
+            queue: Queue::new(metrics.queue.clone()),
             memories: Memories::default(),
             clearance: Clearance::default(),
             leadership: Leadership::default(),
             events,
-            metrics: Metrics::default(),
+            metrics,
             features,
             clock,
             random,
@@ -114,6 +121,17 @@ impl Context {
         for key in keys {
             self.queue.add(key);
         }
+    }
+
+    /// What was counted, and how things stand now.
+    pub fn metrics_page(&self, format: Format) -> String {
+        self.metrics.leaks.retain(|key| self.index.view(key).is_some());
+        let sample = Sample {
+            leads: self.leadership.time_left().is_some(),
+            load: self.queue.load(),
+            process: Process::look(),
+        };
+        self.metrics.page(&sample, format)
     }
 
     /// Waits for a free slot to write; the semaphore is never closed, so there always will be one.
@@ -189,12 +207,18 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         retry_period: leader_election_retry_period,
     };
     check_election(&election)?;
-    let client = connect().await?;
+    let metrics = Metrics::default();
+    metrics.passes.at_most.set(cloneset_workers.into());
+    if enable_leader_election {
+        metrics.lease.get_or_init(|| election.name.clone());
+    }
+    let client = connect(&metrics.requests).await?;
     let (events, arriving) = events::channel();
     let clock: Clock = Arc::new(Timestamp::now);
     let random: Random = Arc::new(random_bits);
     let context = Arc::new(Context::new(
         client.clone(),
+        metrics,
         events,
         gates.features,
         clock,
@@ -273,7 +297,6 @@ pub async fn lead(context: &Arc<Context>, acknowledge_kruise: bool, candidate: O
     } else {
         context.leadership.extend(Instant::now() + FOR_EVER);
         context.wake(context.index.keys());
-        context.metrics.leader.set(1);
         std::future::pending::<()>().await;
     }
 }

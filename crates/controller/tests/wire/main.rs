@@ -12,11 +12,13 @@
 
 mod clearance;
 mod leadership;
+mod metrics;
 mod refusals;
 mod server;
 mod views;
 
 use cloneset_controller::events;
+use cloneset_controller::metrics::Metrics;
 use cloneset_controller::wiring::{Clock, Context, watch_all, work};
 use cloneset_plan::Features;
 use http::Method;
@@ -44,8 +46,10 @@ impl Running {
     /// With a clock of one's own.
     fn start_at(server: &Server, clock: Clock) -> Self {
         let (events, arriving) = events::channel();
+        let metrics = Metrics::default();
         let context = Arc::new(Context::new(
-            server.client(),
+            server.client(&metrics.requests),
+            metrics,
             events,
             Features::default(),
             clock,

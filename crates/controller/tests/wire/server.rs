@@ -4,6 +4,7 @@
 //! admission and no other clients. What it cannot do must be an e2e test.
 
 use axum::body::Body;
+use cloneset_controller::metrics::Requests;
 use futures::StreamExt as _;
 use http::{Method, Request, Response, StatusCode};
 use kube::Client;
@@ -12,6 +13,7 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 use tokio::sync::mpsc;
+use tower::Layer as _;
 
 /// A request as it came in.
 #[derive(Clone, Debug, PartialEq)]
@@ -101,14 +103,15 @@ impl Server {
         }
     }
 
-    /// A client of it.
-    pub(crate) fn client(&self) -> Client {
+    /// A client of it, counted as in production.
+    pub(crate) fn client(&self, requests: &Requests) -> Client {
         let server = self.clone();
         let service = tower::service_fn(move |request: Request<kube::client::Body>| {
             let server = server.clone();
             async move { server.answer(request).await }
         });
-        Client::new(service, "default")
+        let counted = requests.layer(&"https://server:6443".parse().unwrap());
+        Client::new(counted.layer(service), "default")
     }
 
     /// From now on, what is done to requests.
