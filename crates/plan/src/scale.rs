@@ -145,12 +145,18 @@ pub(crate) fn new_pods<'a>(
     let snapshot = context.snapshot;
     let uid = snapshot.cloneset.metadata.uid.as_deref().unwrap_or_default();
     let name = snapshot.cloneset.metadata.name.as_deref().unwrap_or_default();
-    let mut taken: BTreeSet<&str> = snapshot.pods.iter().filter_map(|pod| pod.instance_id()).collect();
+    let mut taken: BTreeSet<&str> = snapshot.pods.iter().flat_map(|pod| ids_of(pod)).collect();
     taken.extend(snapshot.reserved_ids.iter().map(String::as_str));
     instance_ids(uid, &taken)
         .zip(revisions)
         .map(|(id, revision)| NewPod::new(name, id, revision, context.features.short_hash))
         .collect()
+}
+
+/// The ids that a pod takes: that of its label and, as anybody may edit a label, that of its name.
+fn ids_of(pod: &Pod) -> impl Iterator<Item = &str> {
+    let of_name = pod.name().rsplit_once('-').map(|(_, id)| id);
+    pod.instance_id().into_iter().chain(of_name)
 }
 
 /// How long a pod must have been there for its end not to count as a failed start.

@@ -183,3 +183,20 @@ async fn a_revision_without_its_label_is_not_posted_in_every_pass() {
     let posts = running.count(&Method::POST, "controllerrevisions") - before;
     assert!(posts < 5, "{posts} POSTs of the same revision for 50 pod events");
 }
+
+/// An id that somebody edits is still taken: by the pod's name.
+#[tokio::test(start_paused = true)]
+async fn a_pod_whose_instance_id_was_edited_is_not_in_the_way_of_others() {
+    let server = Server::new();
+    server.put("clonesets", cloneset(3, "web:v1", 0));
+    let running = Running::start(&server);
+    running.settle().await;
+    for mut pod in server.objects("pods") {
+        pod["metadata"]["labels"]["apps.kruise.io/cloneset-instance-id"] = json!("zzzzz");
+        server.put("pods", pod);
+    }
+    edit(&server, &cloneset(5, "web:v1", 0));
+    running.settle().await;
+    assert_eq!(running.status()["availableReplicas"], 5);
+    assert_eq!(running.count(&Method::POST, "pods"), 5, "no name was tried twice");
+}
