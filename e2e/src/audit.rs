@@ -1,10 +1,11 @@
-//! The controller's writes, as the API server's audit log tells them.
+//! The controller's requests, as the API server's audit log tells them.
 //!
 //! The log is the only account that the controller does not keep itself. Counts only; what is allowed is for the
 //! tests to say.
 
 use crate::install;
 use anyhow::{Context as _, Result};
+use jiff::Timestamp;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,19 +13,25 @@ use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 
-/// One request that wanted to write.
+/// Verbs that write; the log tells of the controller's reads too.
+const WRITES: [&str; 5] = ["create", "update", "patch", "delete", "deletecollection"];
+
+/// One request.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Write {
-    /// create, update, patch, delete or deletecollection.
+pub struct Request {
+    /// get, list, watch, create, update, patch, delete or deletecollection.
     pub verb: String,
     #[serde(rename = "requestURI")]
-    request_uri: String,
+    uri: String,
     stage: String,
     user: User,
-    /// What was written.
+    /// What it was about.
     pub object_ref: Option<ObjectRef>,
     response_status: Option<ResponseStatus>,
+    /// When the API server received it.
+    #[serde(rename = "requestReceivedTimestamp")]
+    pub received: Timestamp,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -51,10 +58,10 @@ struct ResponseStatus {
     code: u16,
 }
 
-impl Write {
+impl Request {
     /// A rehearsal, which writes nothing.
     pub fn is_dry_run(&self) -> bool {
-        self.request_uri.contains("dryRun=All")
+        self.uri.contains("dryRun=All")
     }
 
     /// Did the API server do it?
@@ -68,7 +75,7 @@ impl Write {
     pub fn action(&self) -> String {
         let target = self.object_ref.clone().unwrap_or_default();
         let slash = if target.subresource.is_empty() { "" } else { "/" };
-        let rehearsed = if self.request_uri.contains("dryRun=All") {
+        let rehearsed = if self.uri.contains("dryRun=All") {
             " (dry run)"
         } else {
             ""
@@ -85,28 +92,37 @@ impl Write {
 }
 
 /// The controller's writes in namespaces that the filter admits, oldest first.
-pub fn controller_writes(log: &Path, admits: impl Fn(&str) -> bool) -> Result<Vec<Write>> {
+pub fn controller_writes(log: &Path, admits: impl Fn(&str) -> bool) -> Result<Vec<Request>> {
+    let mut writes = controller_requests(log)?;
+    writes.retain(|request| {
+        let namespace = request.object_ref.as_ref().map_or("", |target| &target.namespace);
+        request.stage == "ResponseComplete" && WRITES.contains(&request.verb.as_str()) && admits(namespace)
+    });
+    Ok(writes)
+}
+
+/// All requests of the controller; a watch is told when it begins and when it ends.
+pub fn controller_requests(log: &Path) -> Result<Vec<Request>> {
     let file = File::open(log).with_context(|| {
         format!(
             "cannot read {}: CLONESET_AUDIT_LOG must be the API server's audit log",
             log.display()
         )
     })?;
-    let mut writes = Vec::new();
+    let mut requests = Vec::new();
     for line in BufReader::new(file).lines() {
         let line = line?;
         // Most lines are other people's, and parsing is what costs. The last line may still be being written.
         if !line.contains(install::USER) || !line.ends_with('}') {
             continue;
         }
-        let write: Write =
+        let request: Request =
             serde_json::from_str(&line).with_context(|| format!("not an audit event: {line}"))?;
-        let namespace = write.object_ref.as_ref().map_or("", |target| &target.namespace);
-        if write.stage == "ResponseComplete" && write.user.username == install::USER && admits(namespace) {
-            writes.push(write);
+        if request.user.username == install::USER {
+            requests.push(request);
         }
     }
-    Ok(writes)
+    Ok(requests)
 }
 
 /// How often each action was taken.
@@ -115,7 +131,7 @@ pub struct Account(pub BTreeMap<String, usize>);
 
 impl Account {
     /// Of these writes.
-    pub fn of<'a>(writes: impl IntoIterator<Item = &'a Write>) -> Self {
+    pub fn of<'a>(writes: impl IntoIterator<Item = &'a Request>) -> Self {
         let mut account = Self::default();
         for write in writes {
             *account.0.entry(write.action()).or_default() += 1;
@@ -140,8 +156,8 @@ impl fmt::Display for Account {
 
 /// Accounts of single pods, by namespace and name. While the same controller leads, no name is used twice, so an
 /// account is the life of one pod; a new leader may use a name again whose pod is gone.
-pub fn by_pod(writes: &[Write]) -> BTreeMap<(String, String), Account> {
-    let mut writes_by_pod: BTreeMap<_, Vec<&Write>> = BTreeMap::new();
+pub fn by_pod(writes: &[Request]) -> BTreeMap<(String, String), Account> {
+    let mut writes_by_pod: BTreeMap<_, Vec<&Request>> = BTreeMap::new();
     for write in writes {
         if let Some(target) = write
             .object_ref
@@ -163,14 +179,15 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn write(verb: &str, uri: &str, target: &serde_json::Value, code: u16) -> Write {
+    fn write(verb: &str, uri: &str, target: &serde_json::Value, code: u16) -> Request {
         let event = json!({
             "verb": verb,
             "requestURI": uri,
             "stage": "ResponseComplete",
             "user": {"username": install::USER},
             "objectRef": target,
-            "responseStatus": {"metadata": {}, "code": code}
+            "responseStatus": {"metadata": {}, "code": code},
+            "requestReceivedTimestamp": "2026-01-01T00:00:00.000001Z"
         });
         serde_json::from_value(event).unwrap()
     }

@@ -1,5 +1,6 @@
 //! What the end-to-end tests share: a namespace for each test, waits with a deadline, a witness that watches
-//! limits from outside, the audit log's account of our writes, and a dump of the state when a test fails.
+//! limits from outside, an oracle that judges every write of the controller, the audit log's account of our writes,
+//! and a dump of the state when a test fails.
 //!
 //! The tests run against a real cluster with the controller installed by Helm, and reach both only as a user
 //! would: through the API server, `kubectl` and `helm`. Nothing here may look inside the controller, and nothing
@@ -13,6 +14,7 @@ mod dump;
 pub mod fixtures;
 pub mod install;
 mod namespace;
+mod oracle;
 pub mod pods;
 mod status;
 pub mod waits;

@@ -4,6 +4,7 @@
 //! has its state dumped before anything is cleaned up.
 
 use crate::cluster::Cluster;
+use crate::oracle::Oracle;
 use crate::pods::{Identity, is_live, outline};
 use crate::status::{Counters, failures};
 use crate::waits::{Seen, quietly, until};
@@ -47,10 +48,16 @@ pub async fn in_namespace(test: impl AsyncFnOnce(&Namespace) -> Result<()>) -> R
     let cluster = Cluster::connect().await?;
     install::once(&cluster).await?;
     let namespace = Namespace::create(cluster).await?;
+    let oracle = Oracle::watch(&namespace, &namespace.name)?;
     let outcome = AssertUnwindSafe(test(&namespace)).catch_unwind().await;
-    if !matches!(outcome, Ok(Ok(()))) {
+    let verdict = match oracle {
+        Some(oracle) => oracle.verdict().await,
+        None => Ok(()),
+    };
+    if !matches!((&outcome, &verdict), (Ok(Ok(())), Ok(()))) {
         dump::to_stderr(&namespace).await;
     }
+    let outcome = with_verdict(outcome, verdict);
     if env::var_os("CLONESET_E2E_KEEP").is_some_and(|keep| keep == "1") {
         eprintln!("kept namespace {}", namespace.name);
     } else {
@@ -62,6 +69,18 @@ pub async fn in_namespace(test: impl AsyncFnOnce(&Namespace) -> Result<()>) -> R
     match outcome {
         Ok(result) => result,
         Err(panic) => resume_unwind(panic),
+    }
+}
+
+/// A broken promise fails a test that saw nothing wrong, and is told beside whatever else failed.
+fn with_verdict(outcome: thread::Result<Result<()>>, verdict: Result<()>) -> thread::Result<Result<()>> {
+    match (outcome, verdict) {
+        (Ok(Ok(())), verdict) => Ok(verdict),
+        (outcome, Ok(())) => outcome,
+        (outcome, Err(broken)) => {
+            eprintln!("besides: {broken:#}");
+            outcome
+        }
     }
 }
 
