@@ -2,7 +2,7 @@
 //!
 //! Reads; computes nothing that the controller should have computed.
 
-use cloneset_api::names::conditions::{FAILED_SCALE, FAILED_UPDATE, STALLED};
+use cloneset_api::names::conditions::{FAILED_SCALE, FAILED_UPDATE, RUNAWAY_CREATION, STALLED};
 use cloneset_api::{CloneSet, Condition};
 
 /// Every counter of a status.
@@ -69,7 +69,7 @@ pub fn failures(cloneset: &CloneSet) -> Vec<&Condition> {
         .flatten();
     conditions
         .filter(|condition| match condition.type_.as_str() {
-            STALLED | FAILED_SCALE | FAILED_UPDATE => condition.status != "False",
+            STALLED | FAILED_SCALE | FAILED_UPDATE | RUNAWAY_CREATION => condition.status != "False",
             "Progressing" => condition.status == "False",
             _ => false,
         })

@@ -58,14 +58,24 @@ pub mod lifecycle {
 pub mod pod_conditions {
     /// The kubelet's verdict.
     pub const READY: &str = "Ready";
+    /// The kubelet's verdict on the containers alone.
+    pub const CONTAINERS_READY: &str = "ContainersReady";
     /// Our readiness gate: False while we take a pod out of service for an in-place update.
     pub const IN_PLACE_UPDATE_READY: &str = "InPlaceUpdateReady";
 }
 
 /// Condition types on CloneSets.
 pub mod conditions {
+    /// kstatus: everything that should be available is.
+    pub const READY: &str = "Ready";
+    /// kstatus: work is under way.
+    pub const RECONCILING: &str = "Reconciling";
     /// kstatus: the CloneSet cannot make progress until somebody changes something.
     pub const STALLED: &str = "Stalled";
+    /// How far an update is, while `progressDeadlineSeconds` is set (`behaviour.md` 7.3).
+    pub const PROGRESSING: &str = "Progressing";
+    /// Pods that were created did not become ours, so no more are created.
+    pub const RUNAWAY_CREATION: &str = "RunawayCreation";
     /// The last attempt to create or delete a pod failed (Kruise's type; here cleared on success).
     pub const FAILED_SCALE: &str = "FailedScale";
     /// The last attempt to update a pod failed (Kruise's type; here cleared on success).
@@ -78,6 +88,22 @@ pub mod reasons {
     pub const INVALID_SPEC: &str = "InvalidSpec";
     /// `Stalled`: a field asks for a behaviour this version does not have.
     pub const NOT_YET_SUPPORTED: &str = "NotYetSupported";
+    /// `Stalled`: the API server or a policy takes no pod of this template.
+    pub const POD_REFUSED: &str = "PodRefused";
+    /// `RunawayCreation`: what the API server stored is not what was sent.
+    pub const POD_ALTERED: &str = "PodAltered";
+    /// `RunawayCreation`: pods vanish as soon as they are created.
+    pub const PODS_VANISH: &str = "PodsVanish";
+    /// `Progressing`: complete.
+    pub const CLONESET_AVAILABLE: &str = "CloneSetAvailable";
+    /// `Progressing`: held by `updateStrategy.paused`.
+    pub const CLONESET_PAUSED: &str = "CloneSetPaused";
+    /// `Progressing`: as far as the partition wants it.
+    pub const PARTITION_AVAILABLE: &str = "ProgressPartitionAvailable";
+    /// `Progressing`: under way.
+    pub const CLONESET_UPDATED: &str = "CloneSetUpdated";
+    /// `Progressing` and `Stalled`: under way for longer than `progressDeadlineSeconds`.
+    pub const PROGRESS_DEADLINE_EXCEEDED: &str = "ProgressDeadlineExceeded";
 }
 
 /// Reasons of events on CloneSets (`behaviour.md` 11).
@@ -94,6 +120,8 @@ pub mod events {
     pub const SCALE_UP_LIMITED: &str = "ScaleUpLimited";
     /// Pods were deleted so that the new revision can take their place.
     pub const SUCCESSFUL_UPDATE_POD_RECREATE: &str = "SuccessfulUpdatePodReCreate";
+    /// Pods that were created did not become ours, so no more are created.
+    pub const RUNAWAY_CREATION: &str = "RunawayCreation";
     /// A pod that should make place for the new revision could not be deleted.
     pub const FAILED_UPDATE_POD_RECREATE: &str = "FailedUpdatePodReCreate";
 }

@@ -107,7 +107,8 @@ pub struct CloneSetSpec {
     /// Points in a pod's life at which somebody else has a say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lifecycle: Option<Lifecycle>,
-    /// Seconds without progress after which the Progressing condition says so. Unset turns it off.
+    /// Seconds after which an update that is not complete is told as such by the Progressing condition. Unset turns it
+    /// off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress_deadline_seconds: Option<i32>,
 }

@@ -13,6 +13,7 @@ use crate::wiring::Context;
 use crate::writes::{Expect, Mark};
 use cloneset_api::CloneSet;
 use cloneset_plan::{Action, DeleteReason, NewPod, Plan, RevisionWrite};
+use cloneset_status::Runaway;
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _};
 use std::collections::BTreeSet;
@@ -36,6 +37,8 @@ pub struct Acted {
     pub done: BTreeSet<Work>,
     /// The name of the new revision is taken by other content.
     pub name_collision: bool,
+    /// A pod that was stored otherwise than it was sent.
+    pub altered: Option<Runaway>,
 }
 
 impl Acted {
@@ -170,7 +173,7 @@ impl Acting<'_> {
     }
 
     /// Asks once for each revision whether the API server would take a pod of it; false when no pod may be given up
-    /// for one. A quota that is used up does not count: the deletion itself makes room.
+    /// for one.
     async fn rehearse(&mut self, pod: &NewPod) -> bool {
         let revision = &pod.revision.name;
         if self.memory.rehearsed.contains(revision) {
@@ -178,10 +181,13 @@ impl Acting<'_> {
         }
         match rehearse(self.context, self.cloneset, pod).await {
             Ok(()) | Err(WriteError::AlreadyExists) => {
+                self.acted.done.insert(Work::Rehearsal);
                 self.memory.rehearsed.insert(revision.clone());
                 true
             }
-            Err(WriteError::Refused(message)) if cannot_tell(&message) => true,
+            // The deletion itself makes room.
+            Err(WriteError::OverQuota(_)) => true,
+            Err(WriteError::Refused(message)) if message.contains(CANNOT_REHEARSE) => true,
             Err(error) => {
                 self.acted
                     .failed
@@ -209,9 +215,16 @@ impl Acting<'_> {
                     mark,
                     created,
                     deleted,
+                    altered,
                     taken_id: None,
                 }) => {
                     self.acted.done.insert(attempt.work());
+                    // Every further pod would be altered too.
+                    all_done &= altered.is_none();
+                    self.acted.altered = self.acted.altered.take().or(altered);
+                    if let (Some(mark), Some(_)) = (&mark, &created) {
+                        self.memory.born.insert(mark.uid.clone());
+                    }
                     self.memory.marks.extend(mark);
                     self.acted.created.extend(created);
                     self.acted.deleted.extend(deleted);
@@ -241,10 +254,8 @@ impl Acting<'_> {
     }
 }
 
-/// Refusals that say nothing about the template: a used-up quota, and webhooks that cannot rehearse.
-fn cannot_tell(message: &str) -> bool {
-    message.contains("exceeded quota") || message.contains("does not support dry run")
-}
+/// How the API server refuses a rehearsal because of a webhook with side effects, which says nothing about the pod.
+const CANNOT_REHEARSE: &str = "does not support dry run";
 
 /// Makes a write unless nothing more is to be sent, and says so to the others when that is what comes of it.
 async fn unless(

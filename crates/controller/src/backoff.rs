@@ -18,6 +18,11 @@ pub const OBJECT: Backoff = Backoff {
     base: Duration::from_millis(200),
     max: Duration::from_mins(5),
 };
+/// Of pods that a quota has no room for. Nobody tells us when it has, so a probe comes twice a minute at least.
+pub const QUOTA: Backoff = Backoff {
+    base: Duration::from_millis(500),
+    max: Duration::from_secs(25),
+};
 /// Of lists and watches.
 pub const WATCH: Backoff = Backoff {
     base: Duration::from_millis(500),

@@ -2,14 +2,18 @@
 
 use crate::index::Key;
 use crate::writes::Mark;
+use cloneset_status::{Pod, Runaway};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
 /// How long an instance id is not used again after its pod went, or after somebody else's object was found to
 /// have the name.
 const RESERVED_FOR: Duration = Duration::from_mins(5);
+
+/// How long a pod that vanished counts towards stopping creation.
+const RUNAWAY_WINDOW: Duration = Duration::from_mins(10);
 
 /// A kind of work, as far as its failures go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -74,6 +78,12 @@ pub struct Memory {
     pub searched_in_term: u64,
     /// Revisions of which the API server would take a pod, as a rehearsal has shown.
     pub rehearsed: BTreeSet<String>,
+    /// Why no pod is created until the spec changes.
+    pub runaway: Option<Runaway>,
+    /// UIDs of pods that were created and not seen yet.
+    pub born: BTreeSet<String>,
+    /// When pods that were created turned out not to be there.
+    vanished: Vec<Instant>,
     reserved_ids: BTreeMap<String, Instant>,
 }
 
@@ -92,8 +102,13 @@ impl Memory {
             .insert(id.to_owned(), Instant::now() + RESERVED_FOR);
     }
 
-    /// Takes note of the generation that is looked at; another one than failed is tried at once.
+    /// Takes note of the generation that is looked at; another one than failed is tried at once, and another one than
+    /// ran away is given a new chance.
     pub fn look_at(&mut self, generation: i64) {
+        if self.generation != generation && self.generation != 0 {
+            self.runaway = None;
+            self.vanished.clear();
+        }
         if self
             .hold
             .as_ref()
@@ -103,6 +118,27 @@ impl Memory {
             self.hold = None;
         }
         self.generation = generation;
+    }
+
+    /// Compares the pods that were created with those there are; the view has come as far as every write of ours.
+    pub fn take_stock(&mut self, pods: &[Arc<Pod>]) {
+        let born = std::mem::take(&mut self.born);
+        let gone = born
+            .iter()
+            .filter(|uid| !pods.iter().any(|pod| pod.uid() == *uid));
+        self.vanished.extend(gone.map(|_| Instant::now()));
+    }
+
+    /// Stops creation when more pods have vanished than could have been lost by chance: twice as many as there may be.
+    pub fn judge_creation(&mut self, most_pods: i32) {
+        let now = Instant::now();
+        self.vanished
+            .retain(|at| now.duration_since(*at) < RUNAWAY_WINDOW);
+        let limit = usize::try_from(most_pods).unwrap_or(0).saturating_mul(2).max(2);
+        if self.runaway.is_none() && self.vanished.len() > limit {
+            self.runaway = Some(Runaway::vanishing(self.vanished.len()));
+            self.vanished.clear();
+        }
     }
 
     /// What is held now, and until when.

@@ -10,8 +10,8 @@ use crate::metrics::ResourceLabel;
 use crate::wiring::Context;
 use crate::writes::Mark;
 use cloneset_api::CloneSet;
-use cloneset_plan::Snapshot;
-use cloneset_status::{Pod, Revision};
+use cloneset_plan::{Creation, Snapshot};
+use cloneset_status::{Pod, Revision, Runaway};
 use kube::api::{ListParams, PartialObjectMeta};
 use kube::core::{DeserializeGuard, NamespaceResourceScope};
 use kube::{Api, Resource};
@@ -66,6 +66,9 @@ pub async fn observe(context: &Context, key: &Key, memory: &mut Memory) -> Resul
     if memory.uid != uid {
         // Deleted and made again by the same name: nothing of the old one holds.
         *memory = Memory::of(uid);
+        // Creation that was stopped is not begun again by a new process.
+        let told = |status| Runaway::told(status, cloneset.metadata.generation.unwrap_or_default());
+        memory.runaway = cloneset.status.as_ref().and_then(told);
     }
     memory.look_at(cloneset.metadata.generation.unwrap_or_default());
     if let Some(until) = catch_up(context, key, memory).await? {
@@ -84,8 +87,9 @@ pub async fn observe(context: &Context, key: &Key, memory: &mut Memory) -> Resul
     for stray in strays {
         pods.extend(look_for(context, key, &memory.uid, &stray).await?);
     }
+    memory.take_stock(&pods);
     let reserved_ids = memory.reserved_ids();
-    let creation_held = memory
+    let is_held = memory
         .held()
         .is_some_and(|hold| hold.work.contains(&Work::Create));
     Ok(Observed::Ready(Box::new(Snapshot {
@@ -93,7 +97,11 @@ pub async fn observe(context: &Context, key: &Key, memory: &mut Memory) -> Resul
         pods,
         revisions,
         reserved_ids,
-        creation_held,
+        creation: if is_held {
+            Creation::BackingOff
+        } else {
+            Creation::Allowed
+        },
     })))
 }
 

@@ -15,7 +15,8 @@ use cloneset_plan::manifest::rfc3339;
 use cloneset_plan::normalise::canonical_text;
 use cloneset_plan::{Action, DeleteReason, InService, NewPod, NewRevision, PodDeletion, owner_reference};
 use cloneset_status::facts::short_revision;
-use cloneset_status::{Pod, Revision};
+use cloneset_status::{Pod, Revision, Runaway};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::Api;
 use kube::api::{Patch, Preconditions};
 use serde::de::DeserializeOwned;
@@ -30,6 +31,8 @@ pub struct Written {
     pub created: Option<(String, String)>,
     /// The pod deleted, and why.
     pub deleted: Option<(String, DeleteReason)>,
+    /// The pod created was stored otherwise than it was sent.
+    pub altered: Option<Runaway>,
     /// The instance id that somebody else's object has.
     pub taken_id: Option<String>,
 }
@@ -40,6 +43,7 @@ impl Written {
             mark: Some(mark),
             created: None,
             deleted: None,
+            altered: None,
             taken_id: None,
         }
     }
@@ -90,17 +94,58 @@ async fn create_pod(context: &Context, cloneset: &CloneSet, pod: &NewPod) -> Res
     let manifest = pod.manifest(cloneset, context.now());
     match send::create::<Pod>(context, &target, &manifest).await {
         Ok(stored) => {
+            let altered = altered(cloneset, pod, &manifest, &stored);
             let expect = Expect::Version(version_of(&stored));
             let mark = Mark::new(Kind::Pod, &pod.name, stored.uid(), expect);
             let created = Some((pod.name.clone(), pod.revision.name.clone()));
+            if altered.is_some() {
+                // No watch may show it; if it is ours all the same, it has to count.
+                context.index.add_stray(stored);
+            }
             Ok(Written {
                 created,
+                altered,
                 ..Written::marked(mark)
             })
         }
         Err(WriteError::AlreadyExists) => found_pod(context, cloneset, pod).await,
         Err(error) => Err(error),
     }
+}
+
+/// What ties a pod to us and was not stored as it was sent: then no number of pods would ever be enough. Anything else
+/// an admission webhook may change as it likes.
+fn altered(cloneset: &CloneSet, pod: &NewPod, sent: &Value, stored: &Pod) -> Option<Runaway> {
+    if stored.controlling_cloneset() == Some(uid(cloneset)) {
+        let what = altered_label(&cloneset.spec.selector, sent, stored)?;
+        Some(Runaway::altered(&pod.name, &what))
+    } else {
+        Some(Runaway::altered(&pod.name, "without our owner reference"))
+    }
+}
+
+/// The first label that was changed among those we find and tell pods by.
+fn altered_label(selector: &LabelSelector, sent: &Value, stored: &Pod) -> Option<String> {
+    let sent = sent.pointer("/metadata/labels")?.as_object()?;
+    let equals = selector
+        .match_labels
+        .iter()
+        .flatten()
+        .map(|(key, _)| key.as_str());
+    let rules = selector
+        .match_expressions
+        .iter()
+        .flatten()
+        .map(|rule| rule.key.as_str());
+    let ours = [labels::INSTANCE_ID, labels::REVISION].into_iter();
+    let key = ours
+        .chain(equals)
+        .chain(rules)
+        .find(|&key| stored.label(key) != sent.get(key).and_then(Value::as_str))?;
+    Some(match stored.label(key) {
+        Some(value) => format!("with another value of label {key} ({value})"),
+        None => format!("without label {key}"),
+    })
 }
 
 /// The object of that name, as it is now.
@@ -134,6 +179,7 @@ async fn found_pod(context: &Context, cloneset: &CloneSet, pod: &NewPod) -> Resu
             mark: None,
             created: None,
             deleted: None,
+            altered: None,
             taken_id: Some(pod.id.clone()),
         }),
         None => Err(WriteError::Raced("the pod in the way has gone".to_owned())),

@@ -11,7 +11,7 @@ use crate::observe::{ObserveError, Observed, observe, search};
 use crate::report::{ReportError, Reported, report};
 use crate::send::WriteError;
 use crate::wiring::Context;
-use cloneset_plan::{Action, DeleteReason, Desired, Plan, plan};
+use cloneset_plan::{Action, Creation, DeleteReason, Desired, Plan, plan};
 use cloneset_status::Wait;
 use futures::FutureExt as _;
 use jiff::Timestamp;
@@ -50,6 +50,8 @@ pub enum Outcome {
     Unreadable,
     /// Something was refused or unclear.
     Failed(BTreeSet<Work>),
+    /// A quota is used up, and nothing else is wrong.
+    OverQuota(BTreeSet<Work>),
     /// The pass panicked.
     Panicked,
 }
@@ -67,6 +69,7 @@ impl Outcome {
             Self::Gone => "gone",
             Self::Unreadable => "unreadable",
             Self::Failed(_) => "failed",
+            Self::OverQuota(_) => "over_quota",
             Self::Panicked => "panicked",
         }
     }
@@ -177,6 +180,10 @@ fn come_back(
             memory.failures = memory.failures.saturating_add(1);
             hold(memory, backoff::OBJECT.delay(memory.failures, random), work)
         }
+        Outcome::OverQuota(work) => {
+            memory.failures = memory.failures.saturating_add(1);
+            hold(memory, backoff::QUOTA.delay(memory.failures, random), work)
+        }
         Outcome::Unreadable | Outcome::Panicked => {
             memory.failures = memory.failures.saturating_add(1);
             backoff::OBJECT.delay(memory.failures, random)
@@ -230,8 +237,8 @@ async fn pass(
     memory: &mut Memory,
 ) -> Result<(Outcome, Option<Duration>), PassError> {
     // observe (caches; live reads only of what is overdue)
-    let snapshot = match observe(context, key, memory).await? {
-        Observed::Ready(snapshot) => snapshot,
+    let mut snapshot = match observe(context, key, memory).await? {
+        Observed::Ready(snapshot) => *snapshot,
         Observed::Gone => return Ok((Outcome::Gone, None)),
         Observed::Behind(until) => {
             let wait = until.saturating_duration_since(Instant::now());
@@ -244,6 +251,10 @@ async fn pass(
     };
     // decide (pure)
     let desired = Desired::parse(&snapshot.cloneset, snapshot.active_count());
+    memory.judge_creation(desired.replicas.saturating_add(desired.max_surge));
+    if memory.runaway.is_some() {
+        snapshot.creation = Creation::Stopped;
+    }
     let mut plan = plan(&snapshot, &desired, context.features, context.now());
     let held = hold_back(&mut plan, memory);
     if plan.creates_pods()
@@ -254,6 +265,9 @@ async fn pass(
     }
     // act (writes)
     let acted = act(context, &snapshot.cloneset, memory, &plan).await;
+    if let Some(runaway) = &acted.altered {
+        memory.runaway = Some(runaway.clone());
+    }
     log(key, &plan, &acted);
     // report (one write at most)
     let reported = report(context, &snapshot.cloneset, &desired, &plan, &acted, memory).await?;
@@ -278,6 +292,7 @@ fn conclude(acted: &Acted) -> Outcome {
         Some(WriteError::Throttled {
             after: Some(after), ..
         }) => Outcome::Throttled(*after),
+        Some(WriteError::OverQuota(_)) => Outcome::OverQuota(acted.failed_work()),
         Some(
             WriteError::Refused(_)
             | WriteError::Unclear(_)
@@ -292,26 +307,24 @@ fn conclude(acted: &Acted) -> Outcome {
 
 /// When time alone changes what is true or what should be written, whatever became of the writes.
 fn timer(plan: &Plan, reported: &Reported, now: Timestamp) -> Option<Duration> {
-    let recheck = plan.recheck_at().map(|at| {
+    let recheck = [plan.recheck_at(), reported.deadline].into_iter().flatten().min();
+    let recheck = recheck.map(|at| {
         // Available means ready for *more than* minReadySeconds, so a moment later than that.
         let wait = at.duration_since(now).max(jiff::SignedDuration::ZERO);
         Duration::try_from(wait).unwrap_or_default() + Duration::from_millis(10)
     });
-    let status = match reported {
-        Reported::UpToDate => None,
-        Reported::Later(rest) => Some(*rest),
-    };
-    [recheck, status].into_iter().flatten().min()
+    [recheck, reported.rest].into_iter().flatten().min()
 }
 
 /// Which failure decides when to come back.
 fn severity(error: &WriteError) -> u8 {
     match error {
         WriteError::Raced(_) | WriteError::AlreadyExists | WriteError::Withheld => 0,
-        WriteError::Unclear(_) => 1,
-        WriteError::Refused(_) | WriteError::Malformed(_) => 2,
-        WriteError::Throttled { .. } | WriteError::NamespaceTerminating => 3,
-        WriteError::NotLeading => 4,
+        WriteError::OverQuota(_) => 1,
+        WriteError::Unclear(_) => 2,
+        WriteError::Refused(_) | WriteError::Malformed(_) => 3,
+        WriteError::Throttled { .. } | WriteError::NamespaceTerminating => 4,
+        WriteError::NotLeading => 5,
     }
 }
 

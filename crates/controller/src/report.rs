@@ -13,10 +13,12 @@ use crate::owned::version_of;
 use crate::send::{self, Target, WriteError};
 use crate::wiring::Context;
 use crate::writes::{Expect, Mark};
-use cloneset_api::names::events;
+use cloneset_api::names::{conditions, events};
 use cloneset_api::{CloneSet, CloneSetStatus};
 use cloneset_plan::{DeleteReason, Desired, Plan};
-use cloneset_status::{Observed, Wait, compute};
+use cloneset_status::progress::deadline;
+use cloneset_status::{Observed, Runaway, Wait, compute};
+use jiff::Timestamp;
 use kube::api::{PartialObjectMeta, Patch};
 use kube::runtime::events::EventType;
 use serde_json::json;
@@ -30,13 +32,13 @@ const STATUS_INTERVAL: Duration = Duration::from_millis(500);
 /// Failures in a row after which an unclear answer is told, not only repeated.
 const TOLERATED: u32 = 2;
 
-/// What became of the status.
-#[derive(Debug)]
-pub enum Reported {
-    /// It says what is true.
-    UpToDate,
-    /// It will be written then.
-    Later(Duration),
+/// When status has to be looked at again although nothing happened.
+#[derive(Clone, Copy, Debug)]
+pub struct Reported {
+    /// It does not say yet what is true, because it was written a moment ago: then it may be written again.
+    pub rest: Option<Duration>,
+    /// Time alone will make it say something else then.
+    pub deadline: Option<Timestamp>,
 }
 
 /// Why the status could not be written.
@@ -55,42 +57,39 @@ pub async fn report(
 ) -> Result<Reported, ReportError> {
     tell_actions(context, cloneset, acted, memory.failures);
     tell_waits(context, cloneset, &plan.waits, memory);
-    let stored = cloneset.status.clone().unwrap_or_default();
-    let status = status(
-        cloneset,
-        &stored,
-        desired,
-        plan,
-        acted,
-        memory.failures,
-        context.now(),
-    );
+    let status = status(context, cloneset, desired, plan, acted, memory);
+    let deadline = deadline(&status, desired.progress_deadline);
     if cloneset.status.as_ref() == Some(&status) {
-        return Ok(Reported::UpToDate);
+        return Ok(Reported { rest: None, deadline });
     }
+    tell_runaway(context, cloneset, memory.runaway.as_ref());
     // A collision decides the next name, so it is written at once.
     let since = memory.status_written.map(|at| at.elapsed());
     if let Some(rest) = since.and_then(|since| STATUS_INTERVAL.checked_sub(since))
         && !rest.is_zero()
         && !acted.name_collision
     {
-        return Ok(Reported::Later(rest));
+        return Ok(Reported {
+            rest: Some(rest),
+            deadline,
+        });
     }
     write(context, cloneset, &status, memory).await?;
-    Ok(Reported::UpToDate)
+    Ok(Reported { rest: None, deadline })
 }
 
 fn status(
+    context: &Context,
     cloneset: &CloneSet,
-    stored: &CloneSetStatus,
     desired: &Desired,
     plan: &Plan,
     acted: &Acted,
-    failures: u32,
-    now: jiff::Timestamp,
+    memory: &Memory,
 ) -> CloneSetStatus {
-    let outlook = &plan.outlook;
-    let collisions = outlook
+    let failures = memory.failures;
+    let known = plan.observed(cloneset, desired);
+    let collisions = plan
+        .outlook
         .collision_count
         .saturating_add(i32::from(acted.name_collision));
     // A revision that could not be written is not named: nobody could look it up.
@@ -99,22 +98,19 @@ fn status(
             .failed
             .iter()
             .any(|(attempt, _)| matches!(attempt, Attempt::Revision(_)));
-    let named = |name: &Option<String>| name.clone().filter(|_| !revision_failed);
-    let (update_revision, current_revision) =
-        (named(&outlook.update_revision), named(&outlook.current_revision));
     let observed = Observed {
-        generation: cloneset.metadata.generation.unwrap_or_default(),
-        counts: outlook.counts,
-        update_revision: update_revision.as_deref(),
-        current_revision: current_revision.as_deref(),
-        expected_updated: desired.expected_updated(),
+        update_revision: known.update_revision.filter(|_| !revision_failed),
+        current_revision: known.current_revision.filter(|_| !revision_failed),
         collision_count: (collisions > 0).then_some(collisions),
-        label_selector: desired.selector.as_ref().map(ToString::to_string),
-        problems: &desired.problems,
         scaling: outcome(plan, acted, failures, is_scaling),
         updating: outcome(plan, acted, failures, is_updating),
+        refusal: refusal(plan, acted, failures),
+        runaway: memory.runaway.as_ref(),
+        with_kstatus: !context.features.kruise_conditions_only,
+        ..known
     };
-    compute(stored, observed, now)
+    let stored = cloneset.status.clone().unwrap_or_default();
+    compute(&stored, observed, context.now())
 }
 
 /// Deletions for an update are an update's business; a success tells only the kind of work, so it counts for both.
@@ -154,23 +150,47 @@ fn outcome(
             .find_map(|(attempt, error)| complaint(attempt, error, failures));
         return told.map(Err);
     }
-    let waits = plan
-        .waits
-        .iter()
-        .any(|wait| matches!(wait, Wait::Stalled | Wait::Deleting | Wait::BackingOff));
-    let blocked = acted.name_collision
-        || acted
-            .failed
-            .iter()
-            .any(|(attempt, _)| attempt.work() == Work::Revision);
     let went_well = acted.done.iter().any(|work| is_mine(*work, None));
-    (went_well || !(waits || blocked)).then_some(Ok(()))
+    (went_well || !left_undone(plan, acted)).then_some(Ok(()))
+}
+
+/// Was something not even attempted, so that this pass says nothing about how it would have gone?
+fn left_undone(plan: &Plan, acted: &Acted) -> bool {
+    let waits = plan.waits.iter().any(|wait| {
+        matches!(
+            wait,
+            Wait::Stalled | Wait::Deleting | Wait::BackingOff | Wait::RunawayCreation
+        )
+    });
+    let blocked = acted
+        .failed
+        .iter()
+        .any(|(attempt, _)| attempt.work() == Work::Revision);
+    waits || acted.name_collision || blocked
+}
+
+/// Does the API server take no pod of the template? A quota that is used up says that it would.
+fn refusal(plan: &Plan, acted: &Acted, failures: u32) -> Option<Result<(), String>> {
+    let tries = |work: Work| matches!(work, Work::Create | Work::Rehearsal);
+    let mine = acted.failed.iter().filter(|(attempt, _)| tries(attempt.work()));
+    let refused = mine
+        .clone()
+        .find(|(_, error)| matches!(error, WriteError::Refused(_) | WriteError::Malformed(_)));
+    if let Some((attempt, error)) = refused {
+        return complaint(attempt, error, failures).map(Err);
+    }
+    let taken = acted.done.iter().any(|work| tries(*work))
+        || mine
+            .clone()
+            .any(|(_, error)| matches!(error, WriteError::OverQuota(_)));
+    let nothing_to_try = mine.clone().next().is_none() && !left_undone(plan, acted);
+    (taken || nothing_to_try).then_some(Ok(()))
 }
 
 /// What people should know of a failed write. That the answer was unclear once or twice is nothing to tell.
 fn complaint(attempt: &Attempt, error: &WriteError, failures: u32) -> Option<String> {
     match error {
-        WriteError::Refused(message) | WriteError::Malformed(message) => {
+        WriteError::Refused(message) | WriteError::OverQuota(message) | WriteError::Malformed(message) => {
             Some(format!("{}: {message}", describe(attempt)))
         }
         WriteError::Throttled { .. } | WriteError::Unclear(_) | WriteError::Raced(_)
@@ -285,6 +305,18 @@ fn failure(attempt: &Attempt) -> Option<(&'static str, &'static str)> {
         Attempt::Delete(_, why) => Some((why.event_reasons().1, "DeletePod")),
         Attempt::Revision(_) => Some((events::FAILED_CREATE, "WriteRevision")),
         Attempt::PutInService(_) | Attempt::Trim(_) => None,
+    }
+}
+
+/// Tells that creation has been stopped, once: the status that is about to be written says so from then on.
+fn tell_runaway(context: &Context, cloneset: &CloneSet, runaway: Option<&Runaway>) {
+    let told = |status: &CloneSetStatus| {
+        let mut stored = status.conditions.iter().flatten();
+        stored.any(|condition| condition.type_ == conditions::RUNAWAY_CREATION)
+    };
+    if let Some(runaway) = runaway.filter(|_| !cloneset.status.as_ref().is_some_and(told)) {
+        let kind = (EventType::Warning, events::RUNAWAY_CREATION, "CreatePod");
+        leave(context, cloneset, kind, runaway.message.clone(), None);
     }
 }
 

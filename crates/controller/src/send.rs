@@ -34,6 +34,9 @@ pub enum WriteError {
     /// The API server or a policy refuses it.
     #[error("{0}")]
     Refused(String),
+    /// A quota is used up: nothing is wrong with the object, and room may be made at any moment.
+    #[error("{0}")]
+    OverQuota(String),
     /// The namespace is being deleted.
     #[error("the namespace is being deleted")]
     NamespaceTerminating,
@@ -62,6 +65,7 @@ impl WriteError {
             Self::Raced(_) => "raced",
             Self::AlreadyExists => "already_exists",
             Self::Refused(_) => "refused",
+            Self::OverQuota(_) => "over_quota",
             Self::NamespaceTerminating => "namespace_terminating",
             Self::Throttled { .. } => "throttled",
             Self::Unclear(_) => "unclear",
@@ -242,6 +246,8 @@ fn classify_status(status: &Status, verb: &str) -> WriteError {
             let after = (seconds > 0).then(|| Duration::from_secs(seconds.into()));
             WriteError::Throttled { message, after }
         }
+        // The API server gives no other sign of it (`plugin/pkg/admission/resourcequota`).
+        403 if message.contains("exceeded quota") => WriteError::OverQuota(message),
         400..500 => WriteError::Refused(message),
         _ => WriteError::Unclear(message),
     }
@@ -282,6 +288,11 @@ mod tests {
             ),
             ("create", json!({"code": 422, "reason": "Invalid"}), "refused"),
             ("create", json!({"code": 403, "reason": "Forbidden"}), "refused"),
+            (
+                "create",
+                json!({"code": 403, "message": "pods \"a\" is forbidden: exceeded quota: small, used: pods=2"}),
+                "over_quota",
+            ),
             (
                 "create",
                 json!({"code": 403, "details": cause("NamespaceTerminating", "metadata.namespace")}),

@@ -3,9 +3,11 @@
 //! An action carries all that doing it needs (name, preconditions) and nothing about how. The controller does
 //! them, the plugin prints them, the simulated world applies them.
 
+use crate::desired::Desired;
 use crate::manifest::NewPod;
+use cloneset_api::CloneSet;
 use cloneset_api::names::events;
-use cloneset_status::{Counts, Wait};
+use cloneset_status::{Counts, Observed, Wait};
 use jiff::Timestamp;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -33,6 +35,32 @@ impl Plan {
         self.waits.iter().filter_map(Wait::until).min()
     }
 
+    /// What a status is computed from before anything is known of how acting went.
+    pub fn observed<'a>(&'a self, cloneset: &CloneSet, desired: &'a Desired) -> Observed<'a> {
+        let outlook = &self.outlook;
+        Observed {
+            generation: cloneset.metadata.generation.unwrap_or_default(),
+            deleting: cloneset.metadata.deletion_timestamp.is_some(),
+            replicas: desired.replicas,
+            expected_updated: desired.expected_updated(),
+            held: desired.held(),
+            progress_deadline: desired.progress_deadline,
+            label_selector: desired.selector.as_ref().map(ToString::to_string),
+            problems: &desired.problems,
+            counts: outlook.counts,
+            awaiting_confirmation: outlook.awaiting_confirmation,
+            update_revision: outlook.update_revision.as_deref(),
+            current_revision: outlook.current_revision.as_deref(),
+            collision_count: (outlook.collision_count > 0).then_some(outlook.collision_count),
+            waits: &self.waits,
+            scaling: None,
+            updating: None,
+            refusal: None,
+            runaway: None,
+            with_kstatus: true,
+        }
+    }
+
     /// Does it make new pods?
     pub fn creates_pods(&self) -> bool {
         self.actions
@@ -52,6 +80,8 @@ pub struct Outlook {
     pub current_revision: Option<String>,
     /// Collisions of revision names so far.
     pub collision_count: i32,
+    /// Are there updated pods that are not available, all of which only wait for readiness gates of somebody else?
+    pub awaiting_confirmation: bool,
 }
 
 /// A write of a revision.

@@ -8,6 +8,7 @@ use crate::diff::Targets;
 use crate::rules;
 use cloneset_api::names::labels;
 use cloneset_api::{CloneSet, CloneSetSpec, IntOrString, Rounding};
+use cloneset_status::Held;
 use cloneset_status::selector::Selector;
 use cloneset_status::why::{Problem, Verdict};
 
@@ -18,6 +19,9 @@ pub struct Features {
     pub partition_rollback: bool,
     /// `CloneSetShortHash`: pods carry the short form of their revision.
     pub short_hash: bool,
+    /// `StatusConditions` turned off: status carries neither `Ready` nor `Reconciling`, for tools that cannot bear
+    /// conditions they do not know.
+    pub kruise_conditions_only: bool,
 }
 
 /// How pods move to a new revision.
@@ -51,6 +55,8 @@ pub struct Desired {
     pub update_type: UpdateType,
     /// Seconds a pod must have been ready before it is available.
     pub min_ready_seconds: i32,
+    /// Seconds after which an update should be complete; `None` when there is no such deadline.
+    pub progress_deadline: Option<i32>,
     /// Revisions without pods that are kept.
     pub revision_history_limit: usize,
     /// Do pods in `PreparingDelete` no longer count as replicas?
@@ -111,6 +117,10 @@ impl Desired {
             paused,
             update_type,
             min_ready_seconds: parse.non_negative("spec.minReadySeconds", spec.min_ready_seconds, 0),
+            // A negative value is told by the rules; no deadline is the cautious one.
+            progress_deadline: spec
+                .progress_deadline_seconds
+                .filter(|seconds| (0..i32::MAX).contains(seconds)),
             revision_history_limit: usize::try_from(parse.non_negative(
                 "spec.revisionHistoryLimit",
                 spec.revision_history_limit,
@@ -126,6 +136,17 @@ impl Desired {
     /// Must no pod be changed?
     pub fn is_blocked(&self) -> bool {
         self.problems.iter().any(Problem::blocks)
+    }
+
+    /// Is the update held because somebody wants it so?
+    pub fn held(&self) -> Option<Held> {
+        if self.paused {
+            Some(Held::Paused)
+        } else if self.update_type == UpdateType::OnDelete {
+            Some(Held::OnDelete)
+        } else {
+            None
+        }
     }
 
     /// Pods that should have the update revision.
@@ -329,7 +350,7 @@ impl Parse {
             scale_strategy,
             update_strategy,
             lifecycle,
-            progress_deadline_seconds,
+            progress_deadline_seconds: _,
             replicas: _,
             selector: _,
             template: _,
@@ -386,10 +407,6 @@ impl Parse {
             if labels + finalizers > 0 {
                 self.not_yet(field, format!("{labels} labels and {finalizers} finalizers"));
             }
-        }
-        match progress_deadline_seconds {
-            None | Some(i32::MAX) => {}
-            Some(seconds) => self.not_yet("spec.progressDeadlineSeconds", seconds.to_string()),
         }
     }
 }

@@ -21,9 +21,9 @@ mod update;
 pub use action::{Action, DeleteReason, InService, NewRevision, Outlook, Plan, PodDeletion, RevisionWrite};
 pub use desired::{Desired, Features, UpdateType};
 pub use manifest::{NewPod, owner_reference};
-pub use snapshot::Snapshot;
+pub use snapshot::{Creation, Snapshot};
 
-use cloneset_status::{Counts, Wait};
+use cloneset_status::{Counts, Pod, Wait};
 use context::Context;
 use jiff::Timestamp;
 use revision::Revisions;
@@ -41,6 +41,7 @@ pub fn plan(snapshot: &Snapshot, desired: &Desired, features: Features, now: Tim
         ..Plan::default()
     };
     await_availability(&context, &mut plan);
+    plan.waits.extend(await_confirmation(&context));
     if snapshot.cloneset.metadata.deletion_timestamp.is_some() {
         plan.waits.push(Wait::Deleting);
         return plan;
@@ -58,7 +59,9 @@ pub fn plan(snapshot: &Snapshot, desired: &Desired, features: Features, now: Tim
     let scaling = scale::scale(&context, &diff);
     let mut moving = scaling.actions;
     plan.waits.extend(scaling.waits);
-    if moving.is_empty() {
+    if snapshot.creation == Creation::Stopped {
+        plan.waits.push(Wait::RunawayCreation);
+    } else if moving.is_empty() {
         let updating = update::update(&context, &diff);
         moving = updating.actions;
         plan.rehearsal = updating.rehearsal;
@@ -123,7 +126,28 @@ fn outlook(context: &Context<'_>) -> Outlook {
         update_revision: known.then(|| revisions.update.name.clone()),
         current_revision: known.then(|| current.name.clone()),
         collision_count: revisions.collision_count,
+        awaiting_confirmation: unavailable_updated(context).next().is_some()
+            && unavailable_updated(context).all(|pod| pod.unconfirmed_gate().is_some()),
     }
+}
+
+/// Pods of the update revision that are not available.
+fn unavailable_updated<'a>(context: &'a Context<'_>) -> impl Iterator<Item = &'a Pod> {
+    let members = context.members.iter();
+    members
+        .filter(|member| member.fact.is_new && !member.fact.available)
+        .map(|member| member.pod)
+}
+
+/// Readiness gates that others open hold a release as long as they like; only saying so helps.
+fn await_confirmation(context: &Context<'_>) -> Option<Wait> {
+    let mut gates = unavailable_updated(context).filter_map(Pod::unconfirmed_gate);
+    let gate = gates.next()?.to_owned();
+    let others = i32::try_from(gates.count()).unwrap_or(i32::MAX);
+    Some(Wait::AwaitingConfirmation {
+        pods: others.saturating_add(1),
+        gate,
+    })
 }
 
 /// Ready pods become available by the passing of time alone, which no event tells.

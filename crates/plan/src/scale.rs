@@ -10,6 +10,7 @@ use crate::diff::Diff;
 use crate::instance_ids::instance_ids;
 use crate::manifest::{NewPod, RevisionTemplate};
 use crate::order::sort_for_scale_in;
+use crate::snapshot::Creation;
 use cloneset_status::{Pod, Wait};
 use jiff::SignedDuration;
 use std::collections::BTreeSet;
@@ -44,7 +45,7 @@ pub(crate) fn scale(context: &Context<'_>, diff: &Diff) -> Scaling {
             limit: diff.up_limit,
         });
     }
-    if diff.up_limit > 0 && context.snapshot.creation_held {
+    if diff.up_limit > 0 && context.snapshot.creation == Creation::BackingOff {
         scaling.waits.push(Wait::BackingOff);
     }
     let mut budget = Budget::of(context, diff);
@@ -121,7 +122,7 @@ impl Budget {
 
 fn create(context: &Context<'_>, diff: &Diff) -> Vec<Action> {
     let count = diff.up_limit.min(MAX_WAVE);
-    if count <= 0 || context.snapshot.creation_held {
+    if count <= 0 || context.snapshot.creation != Creation::Allowed {
         return Vec::new();
     }
     let revisions = (0..count).map(|index| {

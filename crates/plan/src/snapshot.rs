@@ -20,9 +20,22 @@ pub struct Snapshot {
     /// Instance ids that must not be used now although no pod carries them: freed a moment ago, or found taken
     /// by somebody else's object.
     pub reserved_ids: BTreeSet<String>,
-    /// Creating pods was refused a moment ago and is not to be tried now. Updates go on meanwhile: a quota that is
-    /// used up must not stop a release.
-    pub creation_held: bool,
+    /// May pods be created?
+    pub creation: Creation,
+}
+
+/// May pods be created?
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Creation {
+    /// Yes.
+    #[default]
+    Allowed,
+    /// It was refused a moment ago and is not to be tried now. Updates go on meanwhile: a quota that is used up must
+    /// not stop a release.
+    BackingOff,
+    /// What was created did not become ours. Nothing is created, and nothing that would have to be replaced is given
+    /// up, until the spec changes.
+    Stopped,
 }
 
 impl Snapshot {

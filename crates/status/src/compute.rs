@@ -5,9 +5,12 @@
 
 use crate::conditions::{self, Wanted};
 use crate::counts::Counts;
-use crate::why::{Problem, Verdict};
+use crate::kstatus::{Stall, clear_ready, set_ready, set_stalled};
+use crate::phase::{Held, Standing, phase};
+use crate::progress::set_progressing;
+use crate::why::{Problem, Runaway, Wait};
 use cloneset_api::CloneSetStatus;
-use cloneset_api::names::{conditions as types, reasons};
+use cloneset_api::names::conditions as types;
 use jiff::Timestamp;
 
 /// What a status is computed from.
@@ -15,106 +18,125 @@ use jiff::Timestamp;
 pub struct Observed<'a> {
     /// Generation of the object acted on.
     pub generation: i64,
-    /// The pods, counted.
-    pub counts: Counts,
-    /// Name of the update revision; `None` while it could not be determined.
-    pub update_revision: Option<&'a str>,
-    /// Name of the current revision, likewise.
-    pub current_revision: Option<&'a str>,
+    /// Is it being deleted?
+    pub deleting: bool,
+    /// Pods there should be.
+    pub replicas: i32,
     /// Pods that the partition wants on the update revision.
     pub expected_updated: i32,
-    /// How often a new revision's name was taken, in total.
-    pub collision_count: Option<i32>,
+    /// Is the update held?
+    pub held: Option<Held>,
+    /// `progressDeadlineSeconds`.
+    pub progress_deadline: Option<i32>,
     /// The selector as text; `None` when it is not valid.
     pub label_selector: Option<String>,
     /// What is wrong with the spec.
     pub problems: &'a [Problem],
+    /// The pods, counted.
+    pub counts: Counts,
+    /// Are there updated pods that are not available, all of which only wait for readiness gates of somebody else?
+    pub awaiting_confirmation: bool,
+    /// Name of the update revision; `None` while it could not be determined.
+    pub update_revision: Option<&'a str>,
+    /// Name of the current revision, likewise.
+    pub current_revision: Option<&'a str>,
+    /// How often a new revision's name was taken, in total.
+    pub collision_count: Option<i32>,
+    /// What is not done, and why.
+    pub waits: &'a [Wait],
     /// What became of creating and deleting in this pass; `None` keeps what an earlier pass found.
     pub scaling: Option<Result<(), String>>,
     /// What became of updating in this pass, likewise.
     pub updating: Option<Result<(), String>>,
+    /// Would the API server take a pod of the template? Likewise.
+    pub refusal: Option<Result<(), String>>,
+    /// Why creation has been stopped altogether.
+    pub runaway: Option<&'a Runaway>,
+    /// Are `Ready` and `Reconciling` wanted?
+    pub with_kstatus: bool,
 }
 
 /// The status that should be stored, given the stored one. Returns `previous` unchanged when nothing is new.
 pub fn compute(previous: &CloneSetStatus, observed: Observed<'_>, now: Timestamp) -> CloneSetStatus {
-    let Observed {
-        generation,
-        counts:
-            Counts {
-                replicas,
-                ready,
-                available,
-                updated,
-                updated_ready,
-                updated_available,
-            },
-        update_revision,
-        current_revision,
-        expected_updated,
-        collision_count,
-        label_selector,
-        problems,
-        scaling,
-        updating,
-    } = observed;
-    let mut list = previous.conditions.clone().unwrap_or_default();
-    set_stalled(&mut list, problems, now);
-    set_failure(&mut list, types::FAILED_SCALE, scaling, now);
-    set_failure(&mut list, types::FAILED_UPDATE, updating, now);
+    let mut status = counted(previous, &observed);
+    let list = status.conditions.get_or_insert_default();
+    set_failure(list, types::FAILED_SCALE, observed.scaling, now);
+    set_failure(list, types::FAILED_UPDATE, observed.updating, now);
+    set_runaway(list, observed.runaway, now);
+    set_progressing(
+        &mut status,
+        previous.update_revision.as_deref(),
+        observed.replicas,
+        observed.held == Some(Held::Paused),
+        observed.progress_deadline,
+        now,
+    );
+    let stall = Stall::of_spec(observed.problems)
+        .or_else(|| observed.runaway.map(Stall::of_runaway))
+        .or_else(|| Stall::of_refusal(observed.refusal, previous))
+        .or_else(|| Stall::of_deadline(&status));
+    set_stalled(&mut status, stall.as_ref(), now);
+    if observed.with_kstatus {
+        let phase = phase(&Standing {
+            deleting: observed.deleting,
+            generation: observed.generation,
+            replicas: observed.replicas,
+            held: observed.held,
+            awaiting_confirmation: observed.awaiting_confirmation,
+            status: &status,
+        });
+        let waits = observed.waits;
+        set_ready(&mut status, observed.replicas, phase, stall.as_ref(), waits, now);
+    } else {
+        clear_ready(&mut status);
+    }
+    if previous.conditions.is_none() {
+        status.conditions = status.conditions.filter(|list| !list.is_empty());
+    }
+    status
+}
+
+/// Everything but the conditions, which are the stored ones.
+fn counted(previous: &CloneSetStatus, observed: &Observed<'_>) -> CloneSetStatus {
+    let Counts {
+        replicas,
+        ready,
+        available,
+        updated,
+        updated_ready,
+        updated_available,
+    } = observed.counts;
+    let named =
+        |name: Option<&str>, stored: &Option<String>| name.map(str::to_owned).or_else(|| stored.clone());
     CloneSetStatus {
-        observed_generation: Some(generation),
+        observed_generation: Some(observed.generation),
         replicas,
         ready_replicas: ready,
         available_replicas: available,
         updated_replicas: updated,
         updated_ready_replicas: updated_ready,
         updated_available_replicas: updated_available,
-        expected_updated_replicas: expected_updated,
-        update_revision: update_revision
-            .map(str::to_owned)
-            .or_else(|| previous.update_revision.clone()),
-        current_revision: current_revision
-            .map(str::to_owned)
-            .or_else(|| previous.current_revision.clone()),
-        collision_count: collision_count.or(previous.collision_count),
-        conditions: if list.is_empty() && previous.conditions.is_none() {
-            None
-        } else {
-            Some(list)
-        },
-        label_selector: label_selector.or_else(|| previous.label_selector.clone()),
+        expected_updated_replicas: observed.expected_updated,
+        update_revision: named(observed.update_revision, &previous.update_revision),
+        current_revision: named(observed.current_revision, &previous.current_revision),
+        collision_count: observed.collision_count.or(previous.collision_count),
+        conditions: previous.conditions.clone(),
+        label_selector: named(observed.label_selector.as_deref(), &previous.label_selector),
     }
 }
 
-fn set_stalled(list: &mut Vec<cloneset_api::Condition>, problems: &[Problem], now: Timestamp) {
-    if problems.is_empty() {
-        conditions::clear(list, types::STALLED);
+fn set_runaway(list: &mut Vec<cloneset_api::Condition>, runaway: Option<&Runaway>, now: Timestamp) {
+    let Some(runaway) = runaway else {
+        conditions::clear(list, types::RUNAWAY_CREATION);
         return;
-    }
-    // A wrong value outranks an unsupported one: it is wrong in every version.
-    let unsupported_only = problems
-        .iter()
-        .all(|problem| problem.verdict == Verdict::Unsupported);
-    let reason = if unsupported_only {
-        reasons::NOT_YET_SUPPORTED
-    } else {
-        reasons::INVALID_SPEC
     };
-    let message = problems
-        .iter()
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join("; ");
-    conditions::set(
-        list,
-        Wanted {
-            type_: types::STALLED,
-            status: true,
-            reason,
-            message,
-        },
-        now,
-    );
+    let wanted = Wanted {
+        type_: types::RUNAWAY_CREATION,
+        status: true,
+        reason: runaway.reason,
+        message: runaway.message.clone(),
+    };
+    conditions::set(list, wanted, now);
 }
 
 fn set_failure(
@@ -142,101 +164,4 @@ fn set_failure(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn observed() -> Observed<'static> {
-        Observed {
-            generation: 3,
-            counts: Counts {
-                replicas: 5,
-                ready: 4,
-                available: 3,
-                updated: 2,
-                updated_ready: 1,
-                updated_available: 1,
-            },
-            update_revision: Some("web-new"),
-            current_revision: Some("web-old"),
-            expected_updated: 2,
-            collision_count: None,
-            label_selector: Some("app=web".into()),
-            problems: &[],
-            scaling: None,
-            updating: None,
-        }
-    }
-
-    fn at(second: i64) -> Timestamp {
-        Timestamp::from_second(second).unwrap()
-    }
-
-    #[test]
-    fn computing_twice_from_the_same_facts_changes_nothing() {
-        let mut failing = observed();
-        failing.scaling = Some(Err("no quota".into()));
-        let once = compute(&CloneSetStatus::default(), failing.clone(), at(1));
-        assert_eq!(compute(&once, failing, at(2)), once);
-    }
-
-    #[test]
-    fn a_failure_is_kept_until_the_same_kind_of_work_succeeds() {
-        let step = |previous: &CloneSetStatus, scaling| {
-            compute(
-                previous,
-                Observed {
-                    scaling,
-                    ..observed()
-                },
-                at(1),
-            )
-            .conditions
-            .unwrap_or_default()
-            .len()
-        };
-        let failed = compute(
-            &CloneSetStatus::default(),
-            Observed {
-                scaling: Some(Err("no quota".into())),
-                ..observed()
-            },
-            at(1),
-        );
-        assert_eq!(failed.conditions.as_ref().unwrap()[0].type_, "FailedScale");
-        assert_eq!(
-            step(&failed, None),
-            1,
-            "a pass that did not scale says nothing about it"
-        );
-        assert_eq!(step(&failed, Some(Ok(()))), 0);
-    }
-
-    #[test]
-    fn every_problem_is_named_and_the_condition_goes_with_the_last() {
-        let problem = |field, verdict| Problem {
-            field,
-            value: "\"x\"".into(),
-            rule: "better".into(),
-            verdict,
-        };
-        let problems = [
-            problem("spec.a", Verdict::InvalidCautious),
-            problem("spec.b", Verdict::Unsupported),
-        ];
-        let stalled = compute(
-            &CloneSetStatus::default(),
-            Observed {
-                problems: &problems,
-                ..observed()
-            },
-            at(1),
-        );
-        let condition = &stalled.conditions.as_ref().unwrap()[0];
-        assert_eq!(condition.reason.as_deref(), Some("InvalidSpec"));
-        assert_eq!(
-            condition.message.as_deref(),
-            Some("spec.a: \"x\" must be better; spec.b: \"x\" is better")
-        );
-        assert_eq!(compute(&stalled, observed(), at(2)).conditions, Some(vec![]));
-    }
-}
+mod tests;

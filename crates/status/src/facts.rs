@@ -232,6 +232,32 @@ impl Pod {
             .is_some_and(|from| from < now)
     }
 
+    /// The first readiness gate of somebody else that is all this pod waits for: its containers are ready, and so are
+    /// we. `None` when it is ready, or waits for more than that.
+    pub fn unconfirmed_gate(&self) -> Option<&str> {
+        let in_service = matches!(
+            self.lifecycle_state(),
+            LifecycleState::Unset | LifecycleState::Normal
+        );
+        if !in_service
+            || self.status.phase.as_deref() != Some("Running")
+            || !self.condition_is_true(pod_conditions::CONTAINERS_READY)
+        {
+            return None;
+        }
+        let closed = |gate: &&str| !self.condition_is_true(gate);
+        let mut closed = self
+            .spec
+            .readiness_gates
+            .iter()
+            .map(|gate| gate.condition_type.as_str())
+            .filter(closed)
+            .peekable();
+        let ours = |gate: &str| gate == pod_conditions::IN_PLACE_UPDATE_READY;
+        let first = *closed.peek()?;
+        (!closed.any(ours)).then_some(first)
+    }
+
     /// Does it belong to this revision? Full names and short forms match each other (`behaviour.md` 2.8).
     pub fn has_revision(&self, revision: &str) -> bool {
         self.label(labels::REVISION)

@@ -7,10 +7,14 @@ pub mod compute;
 pub mod conditions;
 pub mod counts;
 pub mod facts;
+mod kstatus;
+pub mod phase;
+pub mod progress;
 pub mod selector;
 pub mod why;
 
 pub use compute::{Observed, compute};
 pub use counts::Counts;
 pub use facts::{LifecycleState, Pod, Revision};
-pub use why::{Problem, Verdict, Wait};
+pub use phase::{Held, Phase, phase};
+pub use why::{Problem, Runaway, Verdict, Wait};

@@ -3,6 +3,8 @@
 //! Status, plan, controller and plugin share these words, so a person reads the same answer in a condition, an
 //! event, a log line, a metric and on the command line. Nothing here decides.
 
+use cloneset_api::CloneSetStatus;
+use cloneset_api::names::{conditions, reasons};
 use jiff::Timestamp;
 use std::fmt;
 
@@ -59,8 +61,17 @@ pub enum Wait {
         /// When others are made.
         until: Timestamp,
     },
+    /// Updated pods run and pass their probes, but readiness gates that others open are not open.
+    AwaitingConfirmation {
+        /// Pods that wait.
+        pods: i32,
+        /// The first gate that one of them waits for.
+        gate: String,
+    },
     /// An earlier attempt failed; the next one comes when its time has come.
     BackingOff,
+    /// Pods that were created did not become ours, so nothing is created or replaced until the spec changes.
+    RunawayCreation,
     /// Scaling comes first: updates are considered in the next pass.
     ScalingFirst,
 }
@@ -78,7 +89,9 @@ impl Wait {
             | Self::OnDelete { .. }
             | Self::UpdateBudget { .. }
             | Self::Unscheduled { .. }
+            | Self::AwaitingConfirmation { .. }
             | Self::BackingOff
+            | Self::RunawayCreation
             | Self::ScalingFirst => None,
         }
     }
@@ -96,9 +109,22 @@ impl Wait {
             Self::Unscheduled { .. } => "Unscheduled",
             Self::MinReadySeconds { .. } => "MinReadySeconds",
             Self::PodsFail { .. } => "PodsFail",
+            Self::AwaitingConfirmation { .. } => "AwaitingConfirmation",
             Self::BackingOff => "BackingOff",
+            Self::RunawayCreation => "RunawayCreation",
             Self::ScalingFirst => "ScalingFirst",
         }
+    }
+}
+
+/// "1 pod waits", "2 old pods wait": how many, of what kind.
+struct Waiting(i32, &'static str);
+
+impl fmt::Display for Waiting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(number, kind) = self;
+        let ending = if *number == 1 { "pod waits" } else { "pods wait" };
+        write!(f, "{number} {kind}{ending}")
     }
 }
 
@@ -107,45 +133,104 @@ impl fmt::Display for Wait {
         match self {
             Self::Stalled => f.write_str("the spec cannot be acted on; see condition Stalled"),
             Self::Deleting => f.write_str("the CloneSet is being deleted"),
-            Self::ScaleUpLimited { missing, limit } => {
-                write!(
-                    f,
-                    "{missing} pods are missing, scaleStrategy.maxUnavailable lets {limit} be created now"
-                )
-            }
-            Self::DeletionBudget { pods } => {
-                write!(
-                    f,
-                    "{pods} available pods to delete wait until others are available (maxUnavailable)"
-                )
-            }
+            Self::ScaleUpLimited { missing, limit } => write!(
+                f,
+                "{} to be created: scaleStrategy.maxUnavailable lets {limit} be created now",
+                Waiting(*missing, "")
+            ),
+            Self::DeletionBudget { pods } => write!(
+                f,
+                "{} to be deleted until others are available (maxUnavailable)",
+                Waiting(*pods, "available ")
+            ),
             Self::Paused { pods } => write!(
                 f,
-                "{pods} pods to update wait because updateStrategy.paused is set"
+                "{} to be updated because updateStrategy.paused is set",
+                Waiting(*pods, "")
             ),
-            Self::OnDelete { pods } => write!(f, "{pods} pods to update wait to be deleted (type OnDelete)"),
-            Self::UpdateBudget { pods } => {
-                write!(
-                    f,
-                    "{pods} pods to update wait until others are available (maxUnavailable)"
-                )
-            }
-            Self::Unscheduled { pods } => write!(f, "{pods} pods have no node yet"),
-            Self::MinReadySeconds { pods, until } => {
-                write!(
-                    f,
-                    "{pods} ready pods are not available yet (minReadySeconds); the first is at {until}"
-                )
-            }
-            Self::PodsFail { pods, until } => {
-                write!(
-                    f,
-                    "{pods} pods have ended, the last as soon as it was made; others follow at {until}"
-                )
-            }
+            Self::OnDelete { pods } => write!(
+                f,
+                "{} for somebody to delete them (type OnDelete)",
+                Waiting(*pods, "old ")
+            ),
+            Self::UpdateBudget { pods } => write!(
+                f,
+                "{} to be updated until others are available (maxUnavailable)",
+                Waiting(*pods, "")
+            ),
+            Self::Unscheduled { pods } => write!(f, "{} for a node", Waiting(*pods, "")),
+            Self::MinReadySeconds { pods, until } => write!(
+                f,
+                "{} for minReadySeconds to pass, until {until} at least",
+                Waiting(*pods, "ready ")
+            ),
+            Self::PodsFail { pods, until } => write!(
+                f,
+                "{pods} pods have ended, the last as soon as it was made; others follow at {until}"
+            ),
+            Self::AwaitingConfirmation { pods, gate } => write!(
+                f,
+                "{} for readiness gate {gate} to be opened",
+                Waiting(*pods, "updated ")
+            ),
             Self::BackingOff => f.write_str("an earlier attempt failed and is repeated later"),
+            Self::RunawayCreation => {
+                f.write_str("no pod is created until the spec changes; see condition RunawayCreation")
+            }
             Self::ScalingFirst => f.write_str("pods are being created or deleted first"),
         }
+    }
+}
+
+/// Why no pod is created any more: creating would never end (`reliability.md` F37).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Runaway {
+    /// One word: [`reasons::POD_ALTERED`] or [`reasons::PODS_VANISH`].
+    pub reason: &'static str,
+    /// What happened, and what ends it.
+    pub message: String,
+}
+
+impl Runaway {
+    /// `pod` was stored otherwise than it was sent: `what` completes "was stored …".
+    pub fn altered(pod: &str, what: &str) -> Self {
+        Self {
+            reason: reasons::POD_ALTERED,
+            message: format!(
+                "pod {pod} was stored {what}: a mutating webhook or policy changes it on the way; no pod is created or \
+                 replaced until the spec changes"
+            ),
+        }
+    }
+
+    /// So many pods were gone, or not ours any more, before they were seen once.
+    pub fn vanishing(pods: usize) -> Self {
+        Self {
+            reason: reasons::PODS_VANISH,
+            message: format!(
+                "{pods} pods were deleted, or taken from this CloneSet, before they were seen once; no pod is created \
+                 or replaced until the spec changes"
+            ),
+        }
+    }
+
+    /// As an earlier process told it for this generation; nothing it did not tell is known any more.
+    pub fn told(status: &CloneSetStatus, generation: i64) -> Option<Self> {
+        let condition = status
+            .conditions
+            .iter()
+            .flatten()
+            .find(|condition| condition.type_ == conditions::RUNAWAY_CREATION && condition.status == "True")
+            .filter(|_| status.observed_generation == Some(generation))?;
+        let is_altered = condition.reason.as_deref() == Some(reasons::POD_ALTERED);
+        Some(Self {
+            reason: if is_altered {
+                reasons::POD_ALTERED
+            } else {
+                reasons::PODS_VANISH
+            },
+            message: condition.message.clone().unwrap_or_default(),
+        })
     }
 }
 

@@ -51,16 +51,12 @@ impl World {
             None => (!held && !backing_off).then_some(Ok(())),
         };
         let observed = Observed {
-            generation: self.store.cloneset.metadata.generation.unwrap_or_default(),
-            counts: outlook.counts,
             update_revision: update.as_deref(),
             current_revision: current.as_deref(),
-            expected_updated: desired.expected_updated(),
             collision_count: (collisions > 0).then_some(collisions),
-            label_selector: desired.selector.as_ref().map(ToString::to_string),
-            problems: &desired.problems,
             scaling,
             updating: (!held).then_some(Ok(())),
+            ..plan.observed(&self.store.cloneset, desired)
         };
         compute(stored, observed, self.now)
     }

@@ -12,9 +12,10 @@ use crate::store::Store;
 use crate::trace::Trace;
 use crate::words::{Deed, image_of_version, reject, summary, version_of};
 use cloneset_api::names::{API_VERSION, KIND};
-use cloneset_api::{CloneSet, CloneSetStatus};
-use cloneset_plan::{Desired, Features, Plan, Snapshot, plan};
+use cloneset_api::{CloneSet, CloneSetStatus, Condition};
+use cloneset_plan::{Creation, Desired, Features, Plan, Snapshot, plan};
 use cloneset_status::Revision;
+use cloneset_status::progress::deadline;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -153,10 +154,10 @@ impl World {
             pods: self.store.pods().cloned().collect(),
             revisions: self.store.revisions().cloned().collect(),
             reserved_ids: self.reserved_ids.clone(),
-            creation_held: self
-                .creation_hold
-                .as_ref()
-                .is_some_and(|hold| hold.holds(&self.store, self.now)),
+            creation: match &self.creation_hold {
+                Some(hold) if hold.holds(&self.store, self.now) => Creation::BackingOff,
+                _ => Creation::Allowed,
+            },
         }
     }
 
@@ -235,7 +236,10 @@ impl World {
                 .recheck_at()
                 .map(|at| at.checked_add(AFTER_RECHECK).unwrap_or(at));
             let retry = self.creation_hold.and_then(|hold| hold.until);
-            let next = [self.kubelet.next(), recheck, retry].into_iter().flatten().min();
+            let deadline = deadline(&self.status(), self.store.cloneset.spec.progress_deadline_seconds);
+            let deadline = deadline.filter(|at| *at > self.now);
+            let next = [self.kubelet.next(), recheck, retry, deadline];
+            let next = next.into_iter().flatten().min();
             if let Some(until) = until
                 && (self.now >= until || next.is_none_or(|next| next > until))
             {
@@ -272,6 +276,16 @@ impl World {
     /// The CloneSet's status.
     pub fn status(&self) -> CloneSetStatus {
         self.store.cloneset.status.clone().unwrap_or_default()
+    }
+
+    /// Its conditions, in order: "Ready=True PartitionReached".
+    pub fn conditions(&self) -> Vec<String> {
+        let conditions = self.status().conditions.unwrap_or_default();
+        let told = |condition: &Condition| {
+            let reason = condition.reason.as_deref().unwrap_or_default();
+            format!("{}={} {reason}", condition.type_, condition.status)
+        };
+        conditions.iter().map(told).collect()
     }
 
     /// The CloneSet.

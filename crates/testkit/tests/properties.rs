@@ -139,6 +139,7 @@ fn features() -> impl Strategy<Value = Features> {
     (any::<bool>(), any::<bool>()).prop_map(|(partition_rollback, short_hash)| Features {
         partition_rollback,
         short_hash,
+        ..Features::default()
     })
 }
 
@@ -310,6 +311,7 @@ proptest! {
                 ..wished
             };
             prop_assert_eq!(&end, &fresh_but_for_its_age);
+            prop_assert_eq!(world.conditions(), fresh.conditions());
         } else {
             prop_assert_eq!(end.replicas, wished.replicas);
             prop_assert_eq!(end.available_replicas, wished.available_replicas);

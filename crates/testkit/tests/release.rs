@@ -47,7 +47,12 @@ fn the_seed_walk() {
             [updated; 4]
         );
         assert_eq!(status.observed_generation, world.cloneset().metadata.generation);
-        assert_eq!(status.conditions, None, "nothing says that anything failed");
+        let reason = if partition == 0 {
+            "Healthy"
+        } else {
+            "PartitionReached"
+        };
+        assert_eq!(world.conditions(), [format!("Ready=True {reason}")]);
         let moved = status.current_revision == status.update_revision;
         assert_eq!(
             moved,

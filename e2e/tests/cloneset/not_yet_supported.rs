@@ -99,12 +99,6 @@ fn fields() -> Vec<Field> {
             "scaleStrategy",
             json!({"podsToDelete": ["named-pods-x"]}),
         ),
-        top(
-            "deadline",
-            "spec.progressDeadlineSeconds",
-            "progressDeadlineSeconds",
-            json!(600),
-        ),
     ]
 }
 

@@ -14,6 +14,7 @@ mod clearance;
 mod leadership;
 mod metrics;
 mod refusals;
+mod runaway;
 mod server;
 mod views;
 
@@ -112,6 +113,34 @@ impl Running {
 
     fn status(&self) -> Value {
         self.server.objects("clonesets")[0]["status"].clone()
+    }
+
+    /// The condition of this type; null when there is none.
+    fn condition(&self, type_: &str) -> Value {
+        let status = self.status();
+        let mut conditions = status["conditions"].as_array().into_iter().flatten();
+        conditions
+            .find(|c| c["type"] == type_)
+            .cloned()
+            .unwrap_or_default()
+    }
+
+    /// Every condition: "Ready=True".
+    fn conditions(&self) -> Vec<String> {
+        let status = self.status();
+        let told = |c: &Value| {
+            format!(
+                "{}={}",
+                c["type"].as_str().unwrap(),
+                c["status"].as_str().unwrap()
+            )
+        };
+        status["conditions"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(told)
+            .collect()
     }
 }
 
@@ -273,7 +302,7 @@ async fn while_the_view_is_behind_our_own_writes_nothing_is_decided() {
 async fn a_refused_pod_is_tried_once_a_backoff_and_the_refusal_is_told_and_cleared() {
     let server = Server::new();
     server.put("clonesets", cloneset(8, "web:v1", 0));
-    let refusal = refusal(403, "Forbidden", "exceeded quota: pods=0");
+    let refusal = refusal(403, "Forbidden", "denied by policy example");
     server.fail(move |request| {
         if request.writes(&Method::POST, "pods") {
             Fault::Refuse(refusal.clone())
@@ -286,17 +315,15 @@ async fn a_refused_pod_is_tried_once_a_backoff_and_the_refusal_is_told_and_clear
 
     let posts = running.count(&Method::POST, "pods");
     assert!((5..40).contains(&posts), "{posts} attempts in ten minutes");
-    let condition = running.status()["conditions"][0].clone();
-    assert_eq!(condition["type"], "FailedScale");
-    assert_eq!(
-        condition["message"],
-        "cannot create a pod: exceeded quota: pods=0"
-    );
+    let told = "cannot create a pod: denied by policy example";
+    assert_eq!(running.condition("FailedScale")["message"], told);
+    assert_eq!(running.condition("Stalled")["reason"], "PodRefused");
+    assert_eq!(running.condition("Stalled")["message"], told);
 
     server.fail(|_| Fault::None);
     tokio::time::sleep(Duration::from_mins(10)).await;
     assert_eq!(running.status()["availableReplicas"], 8);
-    assert_eq!(running.status()["conditions"], json!([]));
+    assert_eq!(running.conditions(), ["Ready=True"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -349,20 +349,76 @@ async fn a_refused_template_costs_no_healthy_pod() {
         "{} rehearsals in ten minutes",
         rehearsals(&running)
     );
-    let condition = running.status()["conditions"][0].clone();
-    assert_eq!(condition["type"], "FailedUpdate");
-    assert!(
-        condition["message"]
-            .as_str()
-            .unwrap()
-            .contains("Invalid value: \"web v2\""),
-        "{condition}"
-    );
+    for type_ in ["FailedUpdate", "Stalled"] {
+        let condition = running.condition(type_);
+        let message = condition["message"].as_str().unwrap();
+        assert!(message.contains("Invalid value: \"web v2\""), "{condition}");
+    }
 
     let before = rehearsals(&running);
     edit(&server, &cloneset(4, "web:v3", 0));
     running.settle().await;
     assert_eq!(running.status()["updatedAvailableReplicas"], 4);
-    assert_eq!(running.status()["conditions"], json!([]));
+    assert_eq!(running.conditions(), ["Ready=True"]);
     assert_eq!(rehearsals(&running), before + 1);
+}
+
+/// Nobody tells when a quota has room again, so it is asked often enough, and no oftener, however long it lasts.
+#[tokio::test(start_paused = true)]
+async fn a_quota_that_rises_after_hours_is_used_within_half_a_minute() {
+    let server = Server::new();
+    server.put("clonesets", cloneset(3, "web:v1", 0));
+    let no = refusal(
+        403,
+        "Forbidden",
+        "pods \"web-x\" is forbidden: exceeded quota: pods, requested: pods=1, used: pods=0, limited: pods=0",
+    );
+    server.fail(move |request| {
+        if request.writes(&Method::POST, "pods") {
+            Fault::Refuse(no.clone())
+        } else {
+            Fault::None
+        }
+    });
+    let running = Running::start(&server);
+    tokio::time::sleep(Duration::from_hours(3)).await;
+    let probes = running.count(&Method::POST, "pods");
+    tokio::time::sleep(Duration::from_hours(1)).await;
+    let probes = running.count(&Method::POST, "pods") - probes;
+    assert!(probes <= 3600 / 10, "{probes} probes in an hour");
+    server.fail(|_| Fault::None);
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    assert_eq!(server.objects("pods").len(), 3);
+}
+
+/// The CloneSet goes with its namespace: there is nobody to tell and nothing to try.
+#[tokio::test(start_paused = true)]
+async fn a_namespace_that_is_being_deleted_is_left_in_silence() {
+    let server = Server::new();
+    server.put("clonesets", cloneset(3, "web:v1", 0));
+    let running = Running::start(&server);
+    running.settle().await;
+    let mut gone = refusal(403, "Forbidden", "unable to create new content in namespace shop");
+    gone["details"] = json!({"causes": [{"reason": "NamespaceTerminating", "field": "metadata.namespace"}]});
+    server.fail(move |request| {
+        if request.method == Method::POST {
+            Fault::Refuse(gone.clone())
+        } else {
+            Fault::None
+        }
+    });
+    let posts = |running: &Running| {
+        let writes = running.writes();
+        let posts = writes.iter().filter(|write| write.method == Method::POST);
+        posts.count()
+    };
+    let before = posts(&running);
+    edit(&server, &cloneset(5, "web:v1", 0));
+    tokio::time::sleep(Duration::from_hours(1)).await;
+    let told = running.status()["conditions"].clone();
+    let sent = posts(&running) - before;
+    assert!(sent < 12, "{sent} POSTs in an hour");
+    for kind in ["Stalled", "FailedScale", "FailedUpdate"] {
+        assert!(!told.to_string().contains(kind), "{told}");
+    }
 }

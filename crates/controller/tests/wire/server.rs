@@ -55,12 +55,15 @@ pub(crate) enum Fault {
     None,
     /// It is carried out, and the answer is lost.
     LoseReply,
+    /// It is carried out, and by the time of the answer somebody has deleted what it made.
+    Undo,
     /// It is refused with this status object.
     Refuse(Value),
     /// It is never answered.
     Hang,
 }
 
+type Admission = Box<dyn FnMut(&mut Value) + Send>;
 type Faults = Box<dyn FnMut(&Recorded) -> Fault + Send>;
 type Watcher = (String, mpsc::UnboundedSender<Result<String, Infallible>>);
 
@@ -71,6 +74,8 @@ pub(crate) struct State {
     watchers: Vec<Watcher>,
     requests: Vec<Recorded>,
     faults: Faults,
+    /// What mutating admission makes of a new pod.
+    admission: Admission,
     /// Stops events from reaching watches, as a slow cache would.
     silent: bool,
     /// Watches end after this time, as the API server ends them.
@@ -94,6 +99,7 @@ impl Server {
             watchers: Vec::new(),
             requests: Vec::new(),
             faults: Box::new(|_| Fault::None),
+            admission: Box::new(|_| {}),
             silent: false,
             close_after: None,
             lag: None,
@@ -117,6 +123,11 @@ impl Server {
     /// From now on, what is done to requests.
     pub(crate) fn fail(&self, faults: impl FnMut(&Recorded) -> Fault + Send + 'static) {
         self.state.lock().unwrap().faults = Box::new(faults);
+    }
+
+    /// From now on, what mutating admission makes of a new pod.
+    pub(crate) fn admit(&self, admission: impl FnMut(&mut Value) + Send + 'static) {
+        self.state.lock().unwrap().admission = Box::new(admission);
     }
 
     /// Holds back watch events, or lets them through again (those held back are lost, as with a broken watch).
@@ -179,6 +190,11 @@ impl Server {
             Fault::LoseReply => {
                 self.carry_out(&recorded);
                 Ok(status(504, "Timeout", "the answer was lost"))
+            }
+            Fault::Undo => {
+                let answer = self.carry_out(&recorded);
+                self.state.lock().unwrap().vanish("pods", &key_of(&recorded.body));
+                Ok(answer)
             }
             Fault::Refuse(refusal) => {
                 let code = u16::try_from(refusal["code"].as_u64().unwrap_or(500)).unwrap();
@@ -307,6 +323,19 @@ impl State {
         }
     }
 
+    /// Somebody else deletes an object, and it goes at once.
+    fn vanish(&mut self, collection: &str, key: &str) {
+        let gone = self
+            .objects
+            .get_mut(collection)
+            .and_then(|objects| objects.remove(key));
+        if let Some(mut gone) = gone {
+            self.version += 1;
+            gone["metadata"]["resourceVersion"] = json!(self.version.to_string());
+            self.announce(collection, "DELETED", &gone);
+        }
+    }
+
     fn create(&mut self, collection: &str, mut object: Value) -> Response<Body> {
         let key = key_of(&object);
         if self
@@ -315,6 +344,9 @@ impl State {
             .is_some_and(|objects| objects.contains_key(&key))
         {
             return status(409, "AlreadyExists", &format!("{key} already exists"));
+        }
+        if collection == "pods" {
+            (self.admission)(&mut object);
         }
         object["metadata"]["uid"] = json!(format!("uid-{collection}-{}", self.version));
         object["metadata"]["creationTimestamp"] = json!("2026-01-01T00:00:00Z");

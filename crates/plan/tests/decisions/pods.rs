@@ -49,28 +49,28 @@ fn everything_not_done_has_its_reason() {
             spec: json!({"replicas": 3, "updateStrategy": {"partition": 1, "paused": true}}),
             pods: &["old", "old", "old"],
             deeds: &[],
-            waits: &["2 pods to update wait because updateStrategy.paused is set"],
+            waits: &["2 pods wait to be updated because updateStrategy.paused is set"],
         },
         Case {
             name: "OnDelete",
             spec: json!({"replicas": 2, "updateStrategy": {"type": "OnDelete"}}),
             pods: &["old", "old"],
             deeds: &[],
-            waits: &["2 pods to update wait to be deleted (type OnDelete)"],
+            waits: &["2 old pods wait for somebody to delete them (type OnDelete)"],
         },
         Case {
             name: "one at a time",
             spec: json!({"replicas": 3, "updateStrategy": {"maxUnavailable": 1}}),
             pods: &["old", "old", "old"],
             deeds: &["delete web-0 (uid-0) for update"],
-            waits: &["2 pods to update wait until others are available (maxUnavailable)"],
+            waits: &["2 pods wait to be updated until others are available (maxUnavailable)"],
         },
         Case {
             name: "the budget is used up",
             spec: json!({"replicas": 3, "updateStrategy": {"maxUnavailable": 1}}),
             pods: &["old", "old", "new broken"],
             deeds: &[],
-            waits: &["2 pods to update wait until others are available (maxUnavailable)"],
+            waits: &["2 pods wait to be updated until others are available (maxUnavailable)"],
         },
         Case {
             name: "scaling comes first",
@@ -87,8 +87,8 @@ fn everything_not_done_has_its_reason() {
             pods: &["old", "old", "new broken"],
             deeds: &["delete web-0 (uid-0) for update"],
             waits: &[
-                "1 pods are missing, scaleStrategy.maxUnavailable lets 0 be created now",
-                "1 pods to update wait until others are available (maxUnavailable)",
+                "1 pod waits to be created: scaleStrategy.maxUnavailable lets 0 be created now",
+                "1 pod waits to be updated until others are available (maxUnavailable)",
             ],
         },
         Case {
@@ -96,7 +96,7 @@ fn everything_not_done_has_its_reason() {
             spec: json!({"replicas": 3, "updateStrategy": {"maxUnavailable": 0, "maxSurge": 1}}),
             pods: &["new", "new", "new starting", "new marked", "new broken marked"],
             deeds: &["serve web-2", "delete web-4 (uid-4) as asked if still rv-4"],
-            waits: &["1 available pods to delete wait until others are available (maxUnavailable)"],
+            waits: &["1 available pod waits to be deleted until others are available (maxUnavailable)"],
         },
     ]);
 }
@@ -123,7 +123,7 @@ fn a_delete_is_bound_to_the_state_only_where_the_state_was_the_reason() {
             spec: json!({"replicas": 3, "updateStrategy": {"maxUnavailable": 1}}),
             pods: &["old", "old broken", "old"],
             deeds: &["delete web-1 (uid-1) for update if still rv-1"],
-            waits: &["2 pods to update wait until others are available (maxUnavailable)"],
+            waits: &["2 pods wait to be updated until others are available (maxUnavailable)"],
         },
     ]);
 }
@@ -150,14 +150,14 @@ fn pods_that_are_leaving_are_not_counted_twice() {
             spec: json!({"replicas": 3, "updateStrategy": {"partition": 2, "maxUnavailable": 1}}),
             pods: &["old broken", "old", "old marked"],
             deeds: &[],
-            waits: &["1 available pods to delete wait until others are available (maxUnavailable)"],
+            waits: &["1 available pod waits to be deleted until others are available (maxUnavailable)"],
         },
         Case {
             name: "a marked pod that may not go yet does not keep a broken old pod from being replaced",
             spec: json!({"replicas": 2, "updateStrategy": {"maxUnavailable": 0, "maxSurge": 1}}),
             pods: &["old marked", "old broken", "new"],
             deeds: &["delete web-1 (uid-1) for update if still rv-1"],
-            waits: &["1 available pods to delete wait until others are available (maxUnavailable)"],
+            waits: &["1 available pod waits to be deleted until others are available (maxUnavailable)"],
         },
         Case {
             name: "a marked pod that does not serve is no stand-in for one that does",
@@ -173,7 +173,7 @@ fn pods_that_are_leaving_are_not_counted_twice() {
                 "new broken marked",
             ],
             deeds: &["delete web-7 (uid-7) as asked if still rv-7"],
-            waits: &["1 available pods to delete wait until others are available (maxUnavailable)"],
+            waits: &["1 available pod waits to be deleted until others are available (maxUnavailable)"],
         },
     ]);
 }
@@ -206,7 +206,7 @@ fn a_pod_is_put_in_service_once_it_has_a_node() {
         .pod("new unscheduled")
         .pod("new starting");
     let plan = scene.plan();
-    assert_eq!(waits(&plan), ["1 pods have no node yet"]);
+    assert_eq!(waits(&plan), ["1 pod waits for a node"]);
     let [Action::PutInService(write)] = plan.actions.as_slice() else {
         panic!("{:?}", plan.actions)
     };
@@ -322,7 +322,7 @@ fn the_short_hash_is_written_and_read() {
     let scene = Scene::of(&json!({"replicas": 2, "updateStrategy": {"partition": 0}}))
         .features(Features {
             short_hash: true,
-            partition_rollback: false,
+            ..Features::default()
         })
         .pod_with(
             "new",
@@ -347,7 +347,7 @@ fn with_the_rollback_gate_a_raised_partition_moves_pods_back() {
     );
     let gate = Features {
         partition_rollback: true,
-        short_hash: false,
+        ..Features::default()
     };
     assert_eq!(
         deeds(&scene.clone().features(gate).plan()),
@@ -374,6 +374,45 @@ fn scenario_54_while_creation_is_held_the_update_goes_on() {
         ]
     );
     assert_eq!(held.waits, [Wait::BackingOff, Wait::UpdateBudget { pods: 1 }]);
+}
+
+#[test]
+fn once_creation_has_been_stopped_nothing_is_given_up_that_would_have_to_be_replaced() {
+    let spec = json!({"replicas": 3, "updateStrategy": {"maxUnavailable": 2, "maxSurge": 1}});
+    let stopped = Scene::of(&spec).pods(3, "old").stop_creation();
+    assert_eq!(deeds(&stopped.plan()), [""; 0]);
+    assert_eq!(stopped.plan().waits, [Wait::RunawayCreation]);
+    let surplus = Scene::of(&spec).pods(5, "new").stop_creation();
+    assert_eq!(
+        deeds(&surplus.plan()).len(),
+        2,
+        "what is too many goes all the same"
+    );
+}
+
+#[test]
+fn who_a_release_waits_for_is_told() {
+    let gates = json!({
+        "spec": {"readinessGates": [{"conditionType": "InPlaceUpdateReady"}, {"conditionType": "example.com/on"}]},
+        "status": {"conditions": [
+            {"type": "InPlaceUpdateReady", "status": "True"},
+            {"type": "ContainersReady", "status": "True"},
+            {"type": "Ready", "status": "False"}
+        ]}
+    });
+    let spec = json!({"replicas": 2});
+    let waiting = Scene::of(&spec).pod("new").pod_with("new", &gates).plan();
+    let wait = Wait::AwaitingConfirmation {
+        pods: 1,
+        gate: "example.com/on".into(),
+    };
+    assert_eq!(waiting.waits, [wait]);
+    assert!(waiting.outlook.awaiting_confirmation);
+    let broken = Scene::of(&spec).pod("new broken").pod_with("new", &gates).plan();
+    assert!(
+        !broken.outlook.awaiting_confirmation,
+        "one of them needs more than that"
+    );
 }
 
 #[test]

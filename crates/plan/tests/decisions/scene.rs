@@ -1,7 +1,7 @@
 //! Snapshots written down by hand, and plans read back as text.
 
 use cloneset_api::CloneSet;
-use cloneset_plan::{Action, DeleteReason, Desired, Features, Plan, RevisionWrite, Snapshot, plan};
+use cloneset_plan::{Action, Creation, DeleteReason, Desired, Features, Plan, RevisionWrite, Snapshot, plan};
 use cloneset_status::{Pod, Revision};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -20,7 +20,7 @@ pub(crate) struct Scene {
     revisions: Vec<Value>,
     pods: Vec<Value>,
     reserved: BTreeSet<String>,
-    creation_held: bool,
+    creation: Creation,
     features: Features,
 }
 
@@ -55,7 +55,7 @@ impl Scene {
             revisions: Vec::new(),
             pods: Vec::new(),
             reserved: BTreeSet::new(),
-            creation_held: false,
+            creation: Creation::Allowed,
             features: Features::default(),
         }
     }
@@ -77,7 +77,13 @@ impl Scene {
 
     /// Creating pods was refused a moment ago.
     pub(crate) fn hold_creation(mut self) -> Self {
-        self.creation_held = true;
+        self.creation = Creation::BackingOff;
+        self
+    }
+
+    /// What was created did not become ours.
+    pub(crate) fn stop_creation(mut self) -> Self {
+        self.creation = Creation::Stopped;
         self
     }
 
@@ -142,7 +148,7 @@ impl Scene {
             pods: parse(&self.pods),
             revisions: revisions.collect(),
             reserved_ids: self.reserved.clone(),
-            creation_held: self.creation_held,
+            creation: self.creation,
         }
     }
 

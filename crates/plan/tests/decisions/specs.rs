@@ -52,10 +52,6 @@ fn a_blocked_spec_changes_nothing_and_says_why() {
             "spec.lifecycle.inPlaceUpdate",
             json!({"lifecycle": {"inPlaceUpdate": {"finalizersHandler": ["a/b"]}}}),
         ),
-        (
-            "spec.progressDeadlineSeconds",
-            json!({"progressDeadlineSeconds": 600}),
-        ),
         ("spec.selector", json!({"selector": {"matchLabels": null}})),
         (
             "spec.template.metadata.labels",
@@ -85,7 +81,7 @@ fn a_blocked_spec_changes_nothing_and_says_why() {
 
 #[test]
 fn a_blocked_spec_names_no_revision_that_does_not_exist() {
-    let plan = Scene::bare(&json!({"progressDeadlineSeconds": 600})).plan();
+    let plan = Scene::bare(&json!({"updateStrategy": {"type": "InPlaceOnly"}})).plan();
     assert_eq!(
         (plan.outlook.update_revision, plan.outlook.current_revision),
         (None, None)
@@ -113,15 +109,15 @@ fn a_bad_value_counts_as_the_most_cautious_one() {
         (json!({"partition": -1}), None),
         (
             json!({"maxUnavailable": "5"}),
-            Some("3 pods to update wait until others are available (maxUnavailable)"),
+            Some("3 pods wait to be updated until others are available (maxUnavailable)"),
         ),
         (
             json!({"maxUnavailable": 0, "maxSurge": "abc"}),
-            Some("3 pods to update wait until others are available (maxUnavailable)"),
+            Some("3 pods wait to be updated until others are available (maxUnavailable)"),
         ),
         (
             json!({"type": "Gently"}),
-            Some("3 pods to update wait because updateStrategy.paused is set"),
+            Some("3 pods wait to be updated because updateStrategy.paused is set"),
         ),
     ] {
         let plan = Scene::of(&json!({"replicas": 3, "updateStrategy": strategy}))

@@ -4,7 +4,7 @@
 //! the copy here goes without them, as revisions record neither.
 
 use cloneset_api::CloneSet;
-use cloneset_plan::{Desired, Features, Snapshot, plan};
+use cloneset_plan::{Creation, Desired, Features, Snapshot, plan};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -39,7 +39,7 @@ fn left_behind() -> Snapshot {
             .map(|revision| Arc::new(serde_json::from_value(revision).unwrap()))
             .collect(),
         reserved_ids: std::collections::BTreeSet::new(),
-        creation_held: false,
+        creation: Creation::Allowed,
     }
 }
 
@@ -53,6 +53,7 @@ fn what_kruise_left_behind_is_in_order_as_it_is() {
         Features {
             short_hash: true,
             partition_rollback: true,
+            ..Features::default()
         },
     ] {
         let plan = plan(

@@ -11,14 +11,6 @@ fn lifecycle(world: &World) -> Vec<String> {
     world.live_pods().into_iter().map(state).collect()
 }
 
-fn conditions(world: &World) -> Vec<String> {
-    let conditions = world.status().conditions.unwrap_or_default();
-    conditions
-        .iter()
-        .map(|condition| format!("{}={}", condition.type_, condition.status))
-        .collect()
-}
-
 fn ids(plan: &Plan) -> Vec<String> {
     let created = |action: &Action| match action {
         Action::CreatePod(new) => Some(new.id.clone()),
@@ -45,11 +37,18 @@ fn scenario_53_a_quota_stops_creation_with_a_condition_that_goes_when_there_is_r
     assert_eq!(world.pass().unwrap().to_string(), "record v1, create 2 v1");
     world.settle().unwrap();
     assert_eq!(world.inventory(), "2 v1 available");
-    assert_eq!(conditions(&world), ["FailedScale=True"]);
+    assert_eq!(
+        world.conditions(),
+        [
+            "FailedScale=True FailedScale",
+            "Reconciling=True FailedScale",
+            "Ready=False FailedScale"
+        ]
+    );
     world.quota(None);
     world.settle().unwrap();
     assert_eq!(world.inventory(), "5 v1 available");
-    assert_eq!(conditions(&world), [""; 0]);
+    assert_eq!(world.conditions(), ["Ready=True Healthy"]);
 }
 
 #[test]
@@ -60,7 +59,14 @@ fn scenario_54_a_quota_without_room_for_surge_does_not_stop_the_release() {
     world.quota(Some(5));
     world.image("v2");
     assert_eq!(world.pass().unwrap().to_string(), "record v2");
-    assert_eq!(conditions(&world), ["FailedScale=True"]);
+    assert_eq!(
+        world.conditions(),
+        [
+            "FailedScale=True FailedScale",
+            "Reconciling=True FailedScale",
+            "Ready=False FailedScale"
+        ]
+    );
     let held = world.pass().unwrap();
     assert_eq!(held.to_string(), "delete 1 v1 for update");
     assert!(
@@ -70,7 +76,7 @@ fn scenario_54_a_quota_without_room_for_surge_does_not_stop_the_release() {
     );
     world.settle().unwrap();
     assert_eq!(world.inventory(), "5 v2 available");
-    assert_eq!(conditions(&world), [""; 0]);
+    assert_eq!(world.conditions(), ["Ready=True Healthy"]);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Area L: what status says. Conditions of progress are not built yet.
+//! Area L: what status says.
 
 use cloneset_testkit::World;
 use serde_json::json;
@@ -36,7 +36,7 @@ fn scenario_218_without_a_deadline_there_is_no_progressing_condition() {
         let mut world = World::of(&json!({"replicas": 1, "progressDeadlineSeconds": deadline}));
         world.settle().unwrap();
         assert_eq!(world.inventory(), "1 v1 available");
-        assert_eq!(world.status().conditions, None);
+        assert_eq!(world.conditions(), ["Ready=True Healthy"]);
     }
 }
 
@@ -58,14 +58,107 @@ fn stalled_comes_with_the_field_and_goes_with_it() {
     assert_eq!(world.inventory(), "2 v1 available", "no pod is changed");
     let status = world.status();
     assert_eq!(status.observed_generation, Some(2));
-    let [stalled]: [_; 1] = status.conditions.unwrap().try_into().unwrap();
     assert_eq!(
-        (stalled.type_.as_str(), stalled.reason.as_deref()),
-        ("Stalled", Some("NotYetSupported"))
+        world.conditions(),
+        ["Stalled=True NotYetSupported", "Ready=False NotYetSupported"]
     );
-    assert!(stalled.message.unwrap().contains("spec.updateStrategy.type"));
+    let message = status.conditions.unwrap().swap_remove(0).message;
+    assert!(message.unwrap().contains("spec.updateStrategy.type"));
     world.edit(&json!({"updateStrategy": {"type": "ReCreate"}}));
     world.settle().unwrap();
     assert_eq!(world.inventory(), "4 v1 available");
-    assert_eq!(world.status().conditions, Some(vec![]));
+    assert_eq!(world.conditions(), ["Ready=True Healthy"]);
+}
+
+/// A set of three at rest, with a deadline of ten seconds.
+fn with_deadline(strategy: &serde_json::Value) -> World {
+    let mut world =
+        World::of(&json!({"replicas": 3, "progressDeadlineSeconds": 10, "updateStrategy": strategy}));
+    world.settle().unwrap();
+    world
+}
+
+/// The Progressing condition.
+fn progressing(world: &World) -> String {
+    let conditions = world.conditions();
+    let found = conditions
+        .iter()
+        .find_map(|told| told.strip_prefix("Progressing="));
+    found.unwrap_or("absent").to_owned()
+}
+
+#[test]
+fn scenario_221_an_update_that_runs_is_progressing_until_its_deadline() {
+    let mut world = with_deadline(&json!({}));
+    world.breaks("v2");
+    world.image("v2");
+    world.run_for(9).unwrap();
+    assert_eq!(progressing(&world), "True CloneSetUpdated");
+    world.settle().unwrap();
+    assert_eq!(progressing(&world), "False ProgressDeadlineExceeded");
+    assert!(
+        world
+            .conditions()
+            .contains(&"Stalled=True ProgressDeadlineExceeded".to_owned())
+    );
+    world.image("v1");
+    world.settle().unwrap();
+    assert_eq!(
+        progressing(&world),
+        "True CloneSetAvailable",
+        "taken back, it is available"
+    );
+    assert_eq!(
+        world.conditions(),
+        ["Progressing=True CloneSetAvailable", "Ready=True Healthy"]
+    );
+}
+
+#[test]
+fn scenario_222_at_rest_the_condition_says_why() {
+    assert_eq!(progressing(&with_deadline(&json!({}))), "True CloneSetAvailable");
+    let mut world = with_deadline(&json!({"paused": true}));
+    world.image("v2");
+    world.settle().unwrap();
+    assert_eq!(progressing(&world), "True CloneSetPaused");
+    let mut world = with_deadline(&json!({"partition": 2}));
+    world.image("v2");
+    world.settle().unwrap();
+    assert_eq!(progressing(&world), "True ProgressPartitionAvailable");
+}
+
+#[test]
+fn scenario_224_fewer_replicas_may_satisfy_the_partition() {
+    let mut world = with_deadline(&json!({"partition": 1}));
+    world.breaks("v2");
+    world.image("v2");
+    world.run_for(5).unwrap();
+    assert_eq!(progressing(&world), "True CloneSetUpdated");
+    world.scale(1);
+    world.settle().unwrap();
+    assert_eq!(progressing(&world), "True ProgressPartitionAvailable");
+}
+
+#[test]
+fn scenario_225_a_pause_forgives_a_missed_deadline() {
+    let mut world = with_deadline(&json!({}));
+    world.breaks("v2");
+    world.image("v2");
+    world.settle().unwrap();
+    assert_eq!(progressing(&world), "False ProgressDeadlineExceeded");
+    world.edit(&json!({"updateStrategy": {"paused": true}}));
+    world.settle().unwrap();
+    assert_eq!(progressing(&world), "True CloneSetPaused");
+}
+
+/// Kruise jumps to `ProgressDeadlineExceeded` at once; here the clock starts with the update (deviation 8).
+#[test]
+fn scenario_227_time_at_rest_does_not_count_towards_the_deadline() {
+    let mut world = with_deadline(&json!({}));
+    world.run_for(3_600).unwrap();
+    world.image("v2");
+    world.pass().unwrap();
+    assert_eq!(progressing(&world), "True CloneSetUpdated");
+    world.settle().unwrap();
+    assert_eq!(progressing(&world), "True CloneSetAvailable");
 }

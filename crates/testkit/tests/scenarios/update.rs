@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 const ROLLBACK: Features = Features {
     partition_rollback: true,
     short_hash: false,
+    kruise_conditions_only: false,
 };
 
 /// What the first pass does about pods of v1 and v2 when the template says v2.

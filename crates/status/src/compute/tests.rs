@@ -1,0 +1,346 @@
+//! Statuses from facts.
+
+use super::*;
+use crate::why::Verdict;
+
+fn observed() -> Observed<'static> {
+    Observed {
+        generation: 3,
+        deleting: false,
+        replicas: 5,
+        expected_updated: 2,
+        held: None,
+        progress_deadline: None,
+        label_selector: Some("app=web".into()),
+        problems: &[],
+        counts: Counts {
+            replicas: 5,
+            ready: 4,
+            available: 3,
+            updated: 2,
+            updated_ready: 1,
+            updated_available: 1,
+        },
+        awaiting_confirmation: false,
+        update_revision: Some("web-new"),
+        current_revision: Some("web-old"),
+        collision_count: None,
+        waits: &[],
+        scaling: None,
+        updating: None,
+        refusal: None,
+        runaway: None,
+        with_kstatus: false,
+    }
+}
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).unwrap()
+}
+
+#[test]
+fn computing_twice_from_the_same_facts_changes_nothing() {
+    let mut failing = observed();
+    failing.scaling = Some(Err("no quota".into()));
+    let once = compute(&CloneSetStatus::default(), failing.clone(), at(1));
+    assert_eq!(compute(&once, failing, at(2)), once);
+}
+
+#[test]
+fn a_failure_is_kept_until_the_same_kind_of_work_succeeds() {
+    let step = |previous: &CloneSetStatus, scaling| {
+        compute(
+            previous,
+            Observed {
+                scaling,
+                ..observed()
+            },
+            at(1),
+        )
+        .conditions
+        .unwrap_or_default()
+        .len()
+    };
+    let failed = compute(
+        &CloneSetStatus::default(),
+        Observed {
+            scaling: Some(Err("no quota".into())),
+            ..observed()
+        },
+        at(1),
+    );
+    assert_eq!(failed.conditions.as_ref().unwrap()[0].type_, "FailedScale");
+    assert_eq!(
+        step(&failed, None),
+        1,
+        "a pass that did not scale says nothing about it"
+    );
+    assert_eq!(step(&failed, Some(Ok(()))), 0);
+}
+
+#[test]
+fn every_problem_is_named_and_the_condition_goes_with_the_last() {
+    let problem = |field, verdict| Problem {
+        field,
+        value: "\"x\"".into(),
+        rule: "better".into(),
+        verdict,
+    };
+    let problems = [
+        problem("spec.a", Verdict::InvalidCautious),
+        problem("spec.b", Verdict::Unsupported),
+    ];
+    let stalled = compute(
+        &CloneSetStatus::default(),
+        Observed {
+            problems: &problems,
+            ..observed()
+        },
+        at(1),
+    );
+    let condition = &stalled.conditions.as_ref().unwrap()[0];
+    assert_eq!(condition.reason.as_deref(), Some("InvalidSpec"));
+    assert_eq!(
+        condition.message.as_deref(),
+        Some("spec.a: \"x\" must be better; spec.b: \"x\" is better")
+    );
+    assert_eq!(compute(&stalled, observed(), at(2)).conditions, Some(vec![]));
+}
+
+/// The rules by which `helm --wait` and Flux judge a kind they do not know (kstatus, `status/generic.go`).
+fn kstatus(status: &CloneSetStatus, generation: i64) -> &'static str {
+    if status.observed_generation != Some(generation) {
+        return "InProgress";
+    }
+    let holds = |type_: &str| {
+        status
+            .conditions
+            .iter()
+            .flatten()
+            .find(|condition| condition.type_ == type_)
+            .map(|condition| condition.status == "True")
+    };
+    if holds("Reconciling") == Some(true) {
+        "InProgress"
+    } else if holds("Stalled") == Some(true) {
+        "Failed"
+    } else if holds("Ready") == Some(false) {
+        "InProgress"
+    } else {
+        "Current"
+    }
+}
+
+/// `replicas` pods, all of them available, `updated` of them updated.
+fn serving(replicas: i32, updated: i32) -> Counts {
+    Counts {
+        replicas,
+        ready: replicas,
+        available: replicas,
+        updated,
+        updated_ready: updated,
+        updated_available: updated,
+    }
+}
+
+fn ready(status: &CloneSetStatus) -> (&str, &str) {
+    let condition = status
+        .conditions
+        .iter()
+        .flatten()
+        .find(|condition| condition.type_ == "Ready")
+        .unwrap();
+    (&condition.status, condition.reason.as_deref().unwrap())
+}
+
+fn judged() -> Observed<'static> {
+    Observed {
+        with_kstatus: true,
+        counts: serving(5, 2),
+        ..observed()
+    }
+}
+
+/// Of the five pods, one is not available.
+fn one_down(updated: i32) -> Counts {
+    Counts {
+        available: 4,
+        ready: 4,
+        ..serving(5, updated)
+    }
+}
+
+fn assert_judged(what: &str, observed: Observed<'_>, verdict: &str, expected_ready: (&str, &str)) {
+    let status = compute(&CloneSetStatus::default(), observed, at(1));
+    assert_eq!(kstatus(&status, 3), verdict, "{what}: {status:?}");
+    assert_eq!(ready(&status), expected_ready, "{what}");
+}
+
+#[test]
+fn generic_tools_go_on_when_it_is_where_somebody_wanted_it() {
+    let all = Observed {
+        counts: serving(5, 5),
+        expected_updated: 5,
+        ..judged()
+    };
+    let none = Observed {
+        counts: serving(0, 0),
+        replicas: 0,
+        expected_updated: 0,
+        ..judged()
+    };
+    let held = |held| Observed {
+        counts: serving(5, 1),
+        held: Some(held),
+        ..judged()
+    };
+    for (what, observed, reason) in [
+        ("the partition is reached", judged(), "PartitionReached"),
+        ("all is updated", all, "Healthy"),
+        ("nothing to run", none, "Healthy"),
+        ("paused half-way", held(Held::Paused), "Paused"),
+        ("waiting for deletions", held(Held::OnDelete), "OnDelete"),
+    ] {
+        assert_judged(what, observed, "Current", ("True", reason));
+    }
+}
+
+#[test]
+fn generic_tools_wait_while_something_is_under_way() {
+    let updating = Observed {
+        counts: serving(5, 1),
+        ..judged()
+    };
+    let down = Observed {
+        counts: one_down(2),
+        ..judged()
+    };
+    let paused = Observed {
+        counts: one_down(1),
+        held: Some(Held::Paused),
+        ..judged()
+    };
+    let awaiting = Observed {
+        awaiting_confirmation: true,
+        ..down.clone()
+    };
+    let short = Observed {
+        counts: serving(3, 2),
+        scaling: Some(Err("no quota".into())),
+        ..judged()
+    };
+    let failing = Observed {
+        updating: Some(Err("no".into())),
+        ..judged()
+    };
+    for (what, observed, reason) in [
+        ("updating", updating, "Progressing"),
+        ("a pod is down", down, "Progressing"),
+        ("paused with a pod down", paused, "Progressing"),
+        ("waiting for a person", awaiting, "AwaitingConfirmation"),
+        ("no quota", short, "FailedScale"),
+        ("failing updates", failing, "FailedUpdate"),
+    ] {
+        assert_judged(what, observed, "InProgress", ("False", reason));
+    }
+}
+
+#[test]
+fn generic_tools_give_up_when_only_a_change_can_help() {
+    let problem = [Problem {
+        field: "spec.a",
+        value: "\"x\"".into(),
+        rule: "better".into(),
+        verdict: Verdict::InvalidCautious,
+    }];
+    let invalid = Observed {
+        problems: &problem,
+        ..judged()
+    };
+    let refused = Observed {
+        refusal: Some(Err("no".into())),
+        ..judged()
+    };
+    let vanishing = Runaway::vanishing(9);
+    let runaway = Observed {
+        runaway: Some(&vanishing),
+        ..judged()
+    };
+    for (what, observed, reason) in [
+        ("a bad value", invalid, "InvalidSpec"),
+        ("refused pods", refused, "PodRefused"),
+        ("runaway", runaway, "RunawayCreation"),
+    ] {
+        assert_judged(what, observed, "Failed", ("False", reason));
+    }
+}
+
+#[test]
+fn why_it_waits_stands_in_the_message() {
+    let waits = [
+        Wait::ScalingFirst,
+        Wait::AwaitingConfirmation {
+            pods: 1,
+            gate: "example.com/on".into(),
+        },
+    ];
+    let status = compute(
+        &CloneSetStatus::default(),
+        Observed {
+            with_kstatus: true,
+            waits: &waits,
+            ..observed()
+        },
+        at(1),
+    );
+    let message = |type_: &str| {
+        let mut list = status.conditions.iter().flatten();
+        list.find(|c| c.type_ == type_).unwrap().message.clone().unwrap()
+    };
+    assert_eq!(message("Ready"), "3 of 5 pods are available, 1 of 2 updated");
+    assert_eq!(
+        message("Reconciling"),
+        "3 of 5 pods are available, 1 of 2 updated; 1 updated pod waits for readiness gate example.com/on to be opened"
+    );
+}
+
+#[test]
+fn a_refusal_is_remembered_until_a_pod_was_taken() {
+    let step = |previous: &CloneSetStatus, refusal| {
+        compute(
+            previous,
+            Observed {
+                refusal,
+                ..observed()
+            },
+            at(1),
+        )
+    };
+    let refused = step(&CloneSetStatus::default(), Some(Err("bad port".into())));
+    let stalled = |status: &CloneSetStatus| {
+        let found = status
+            .conditions
+            .iter()
+            .flatten()
+            .find(|c| c.type_ == "Stalled")
+            .cloned();
+        found.map(|c| (c.reason.unwrap(), c.message.unwrap()))
+    };
+    assert_eq!(stalled(&refused), Some(("PodRefused".into(), "bad port".into())));
+    assert_eq!(step(&refused, None), refused);
+    assert_eq!(stalled(&step(&refused, Some(Ok(())))), None);
+}
+
+#[test]
+fn a_missed_deadline_stalls_and_is_not_ready() {
+    let waiting = Observed {
+        with_kstatus: true,
+        progress_deadline: Some(10),
+        ..observed()
+    };
+    let before = compute(&CloneSetStatus::default(), waiting.clone(), at(0));
+    assert_eq!(kstatus(&before, 3), "InProgress");
+    let after = compute(&before, waiting, at(11));
+    assert_eq!(kstatus(&after, 3), "Failed");
+    assert_eq!(ready(&after), ("False", "ProgressDeadlineExceeded"));
+}
