@@ -5,6 +5,7 @@
 
 mod account;
 mod columns;
+mod delete_protection;
 mod deletion;
 mod evictions;
 mod go_clients;
