@@ -71,6 +71,8 @@ pub enum Attempt {
     Delete(String, DeleteReason),
     /// Putting a pod in service.
     PutInService(String),
+    /// Giving a pod up.
+    Release(String),
     /// Deleting a revision that is not used.
     Trim(String),
 }
@@ -84,6 +86,7 @@ impl Attempt {
             Self::Create(_) => Work::Create,
             Self::Delete(..) => Work::Delete,
             Self::PutInService(_) => Work::PutInService,
+            Self::Release(_) => Work::Release,
             Self::Trim(_) => Work::Trim,
         }
     }
@@ -116,7 +119,10 @@ pub async fn act(context: &Context, cloneset: &CloneSet, memory: &mut Memory, pl
     let possible = plan.actions.iter().filter(|action| match action {
         Action::PutInService(_) => true,
         Action::DeletePod(deletion) if deletion.why == DeleteReason::Update => may_replace,
-        Action::DeletePod(_) | Action::CreatePod(_) | Action::DeleteRevision { .. } => has_revision,
+        Action::DeletePod(_)
+        | Action::CreatePod(_)
+        | Action::ReleasePod(_)
+        | Action::DeleteRevision { .. } => has_revision,
     });
     let (creations, others): (Vec<&Action>, Vec<&Action>) =
         possible.partition(|action| matches!(action, Action::CreatePod(_)));
@@ -292,6 +298,7 @@ fn attempt(action: &Action) -> Attempt {
         Action::CreatePod(pod) => Attempt::Create(pod.name.clone()),
         Action::DeletePod(deletion) => Attempt::Delete(deletion.name.clone(), deletion.why),
         Action::PutInService(pod) => Attempt::PutInService(pod.name.clone()),
+        Action::ReleasePod(pod) => Attempt::Release(pod.name.clone()),
         Action::DeleteRevision { name, .. } => Attempt::Trim(name.clone()),
     }
 }

@@ -28,18 +28,21 @@ pub enum Work {
     Delete,
     /// Putting pods in service.
     PutInService,
+    /// Giving pods up.
+    Release,
     /// Deleting revisions.
     Trim,
 }
 
 impl Work {
     /// Every kind.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Rehearsal,
         Self::Revision,
         Self::Create,
         Self::Delete,
         Self::PutInService,
+        Self::Release,
         Self::Trim,
     ];
 }

@@ -13,7 +13,9 @@ use cloneset_api::CloneSet;
 use cloneset_api::names::{labels, pod_conditions};
 use cloneset_plan::manifest::rfc3339;
 use cloneset_plan::normalise::canonical_text;
-use cloneset_plan::{Action, DeleteReason, InService, NewPod, NewRevision, PodDeletion, owner_reference};
+use cloneset_plan::{
+    Action, DeleteReason, InService, NewPod, NewRevision, PodDeletion, Release, owner_reference,
+};
 use cloneset_status::facts::short_revision;
 use cloneset_status::{Pod, Revision, Runaway};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
@@ -55,6 +57,7 @@ pub async fn perform(context: &Context, cloneset: &CloneSet, action: &Action) ->
         Action::CreatePod(pod) => create_pod(context, cloneset, pod).await,
         Action::DeletePod(deletion) => delete_pod(context, cloneset, deletion).await,
         Action::PutInService(pod) => put_in_service(context, cloneset, pod).await,
+        Action::ReleasePod(pod) => release_pod(context, cloneset, pod).await,
         Action::DeleteRevision { name, uid } => {
             let target = Target::of::<Revision>(namespace(cloneset), "controllerrevisions");
             send::delete(context, &target, name, preconditions(uid, None)).await?;
@@ -199,6 +202,19 @@ async fn delete_pod(
         deleted: Some((deletion.name.clone(), deletion.why)),
         ..Written::marked(mark)
     })
+}
+
+/// Takes our owner reference off a pod, and no other.
+async fn release_pod(context: &Context, cloneset: &CloneSet, pod: &Release) -> Result<Written, WriteError> {
+    let target = Target::of::<Pod>(namespace(cloneset), "pods");
+    let patch = Patch::Strategic(json!({"metadata": {
+        "uid": pod.uid,
+        "resourceVersion": pod.resource_version,
+        "ownerReferences": [{"$patch": "delete", "uid": uid(cloneset)}],
+    }}));
+    let stored: Pod = send::patch(context, &target, &pod.name, None, &patch).await?;
+    let expect = Expect::Version(version_of(&stored));
+    Ok(Written::marked(Mark::new(Kind::Pod, &pod.name, &pod.uid, expect)))
 }
 
 /// Gate, labels and annotations in one request: a patch of `pods/status` may carry all of them.

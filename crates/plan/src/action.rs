@@ -124,6 +124,8 @@ pub enum Action {
     DeletePod(PodDeletion),
     /// Put a pod in service: gate True, labels as they should be, in one write.
     PutInService(InService),
+    /// Give a pod up without deleting it.
+    ReleasePod(Release),
     /// Delete a revision that nothing uses.
     DeleteRevision {
         /// The revision.
@@ -134,10 +136,11 @@ pub enum Action {
 }
 
 impl Action {
-    /// UID of the pod it deletes, if it deletes one.
-    pub(crate) fn deleted_uid(&self) -> Option<&str> {
+    /// UID of the pod that it deletes or gives up, if it does.
+    pub(crate) fn lost_uid(&self) -> Option<&str> {
         match self {
             Self::DeletePod(deletion) => Some(&deletion.uid),
+            Self::ReleasePod(release) => Some(&release.uid),
             Self::CreatePod(_) | Self::PutInService(_) | Self::DeleteRevision { .. } => None,
         }
     }
@@ -155,6 +158,17 @@ pub struct PodDeletion {
     pub resource_version: Option<String>,
     /// Why.
     pub why: DeleteReason,
+}
+
+/// A pod to give up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Release {
+    /// The pod.
+    pub name: String,
+    /// Its UID, for the precondition.
+    pub uid: String,
+    /// Its resourceVersion: it must still have the labels it was given up for.
+    pub resource_version: String,
 }
 
 /// Why a pod is deleted.

@@ -12,13 +12,16 @@ pub mod instance_ids;
 pub mod manifest;
 pub mod normalise;
 mod order;
+mod release;
 pub mod revision;
 mod rules;
 mod scale;
 pub mod snapshot;
 mod update;
 
-pub use action::{Action, DeleteReason, InService, NewRevision, Outlook, Plan, PodDeletion, RevisionWrite};
+pub use action::{
+    Action, DeleteReason, InService, NewRevision, Outlook, Plan, PodDeletion, Release, RevisionWrite,
+};
 pub use desired::{Desired, Features, UpdateType};
 pub use manifest::{NewPod, owner_reference};
 pub use snapshot::{Creation, Snapshot};
@@ -69,9 +72,19 @@ pub fn plan(snapshot: &Snapshot, desired: &Desired, features: Features, now: Tim
     } else if diff.update_num != 0 {
         plan.waits.push(Wait::ScalingFirst);
     }
+    let released: Vec<Action> = release::release(&context)
+        .into_iter()
+        .map(Action::ReleasePod)
+        .collect();
+    let given_up: BTreeSet<&str> = released.iter().filter_map(Action::lost_uid).collect();
+    moving.retain(|action| action.lost_uid().is_none_or(|uid| !given_up.contains(uid)));
     let in_service = update::put_in_service(&context);
     // A pod that goes is not put in service first: the write would only make its own deletion lose a race.
-    let leaving: BTreeSet<&str> = moving.iter().filter_map(Action::deleted_uid).collect();
+    let leaving: BTreeSet<&str> = released
+        .iter()
+        .chain(&moving)
+        .filter_map(Action::lost_uid)
+        .collect();
     let stays = |write: &InService| !leaving.contains(write.uid.as_str());
     plan.actions.extend(
         in_service
@@ -80,6 +93,7 @@ pub fn plan(snapshot: &Snapshot, desired: &Desired, features: Features, now: Tim
             .filter(stays)
             .map(Action::PutInService),
     );
+    plan.actions.extend(released);
     plan.actions.extend(moving);
     plan.waits.extend(in_service.waits);
     let stored_current = snapshot

@@ -8,7 +8,7 @@ use crate::store::Refusal;
 use crate::words::{Deed, version_of};
 use crate::world::World;
 use cloneset_api::names::pod_conditions::IN_PLACE_UPDATE_READY;
-use cloneset_plan::{Action, InService, NewPod, Plan, PodDeletion, RevisionWrite};
+use cloneset_plan::{Action, InService, NewPod, Plan, PodDeletion, Release, RevisionWrite};
 
 /// What acting did.
 #[derive(Clone, Debug, Default)]
@@ -78,6 +78,7 @@ impl World {
             Action::CreatePod(new) => self.create(new),
             Action::DeletePod(deletion) => self.delete(deletion),
             Action::PutInService(write) => self.put_in_service(write),
+            Action::ReleasePod(pod) => Ok(self.release(pod)),
             Action::DeleteRevision { name, uid } => {
                 let version = self.version_of_revision(name);
                 Ok(self
@@ -148,6 +149,16 @@ impl World {
         });
         sync(&mut self.store, &write.uid, self.now);
         Ok(Ok(Deed::Serve(version_of(self.store.image(&pod)))))
+    }
+
+    fn release(&mut self, pod: &Release) -> Result<Deed, Refusal> {
+        let image = self
+            .store
+            .pod_by_uid(&pod.uid)
+            .map(|stored| self.store.image(stored).to_owned());
+        self.store
+            .release_pod(&pod.name, &pod.uid, &pod.resource_version)?;
+        Ok(Deed::Release(version_of(&image.unwrap_or_default())))
     }
 
     fn version_of_revision(&self, name: &str) -> String {

@@ -143,6 +143,24 @@ impl Store {
         Ok(())
     }
 
+    /// PATCH that takes our owner reference off a pod: from then on it is a stranger's.
+    pub(crate) fn release_pod(
+        &mut self,
+        name: &str,
+        uid: &str,
+        resource_version: &str,
+    ) -> Result<(), Refusal> {
+        let is_it = |pod: &Pod| {
+            pod.uid() == uid && pod.metadata.resource_version.as_deref() == Some(resource_version)
+        };
+        if !self.pod(name).is_some_and(is_it) {
+            return Err(Refusal::Raced);
+        }
+        self.remove_pod(uid);
+        self.strangers.insert(name.to_owned());
+        Ok(())
+    }
+
     /// The object goes.
     pub(crate) fn remove_pod(&mut self, uid: &str) {
         self.pods.retain(|_, pod| pod.uid() != uid);

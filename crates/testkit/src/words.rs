@@ -31,6 +31,8 @@ pub enum Deed {
     Delete(String, DeleteReason),
     /// A pod was put in service.
     Serve(String),
+    /// A pod was given up.
+    Release(String),
 }
 
 impl Deed {
@@ -41,6 +43,7 @@ impl Deed {
             Self::Forget(version) => format!("forget {count}{version}"),
             Self::Create(version) => format!("create {count}{version}"),
             Self::Serve(version) => format!("serve {count}{version}"),
+            Self::Release(version) => format!("release {count}{version}"),
             Self::Delete(version, why) => {
                 let why = match why {
                     DeleteReason::ScaleIn => "as surplus",
@@ -61,7 +64,10 @@ impl Deed {
     }
 
     fn is_of_a_pod(&self) -> bool {
-        matches!(self, Self::Create(_) | Self::Delete(..) | Self::Serve(_))
+        matches!(
+            self,
+            Self::Create(_) | Self::Delete(..) | Self::Serve(_) | Self::Release(_)
+        )
     }
 }
 

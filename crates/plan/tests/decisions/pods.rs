@@ -448,3 +448,43 @@ fn pods_that_end_as_soon_as_they_are_made_are_replaced_at_a_slower_pace() {
         "ten seconds later"
     );
 }
+
+#[test]
+fn a_pod_that_was_taken_out_by_its_labels_is_released_before_it_is_replaced() {
+    let taken_out = json!({"metadata": {"labels": {"app": "debugging"}}});
+    let scene = Scene::of(&json!({"replicas": 3, "updateStrategy": {"partition": 3}}))
+        .pods(2, "old")
+        .pod_with("old", &taken_out);
+    assert_eq!(deeds(&scene.plan()), ["release web-2 (uid-2)"]);
+    let Some(Action::ReleasePod(release)) = scene.plan().actions.into_iter().next() else {
+        panic!("no release");
+    };
+    assert_eq!(release.resource_version, "rv-2");
+    // Nothing else is done to it: it is not deleted for the update or as surplus, and not put in service.
+    let scene = Scene::of(&json!({"replicas": 1}))
+        .pod("new")
+        .pod_with("old starting", &taken_out);
+    assert_eq!(deeds(&scene.plan()), ["release web-1 (uid-1)"]);
+    // What cannot be replaced is not given up.
+    assert_eq!(
+        deeds(&scene.stop_creation().plan()),
+        ["delete web-1 (uid-1) as surplus if still rv-1"]
+    );
+}
+
+#[test]
+fn pods_that_a_changed_selector_no_longer_matches_are_updated_not_released() {
+    let changed = json!({
+        "replicas": 3,
+        "selector": {"matchLabels": {"app": null, "name": "web"}},
+        "template": {"metadata": {"labels": {"app": null, "name": "web"}}},
+        "updateStrategy": {"maxUnavailable": 1}
+    });
+    let deeds = deeds(&Scene::of(&changed).pods(3, "old").plan());
+    assert!(deeds.iter().all(|deed| !deed.starts_with("release")), "{deeds:?}");
+    assert_eq!(
+        deeds.iter().filter(|deed| deed.starts_with("delete")).count(),
+        1,
+        "{deeds:?}"
+    );
+}

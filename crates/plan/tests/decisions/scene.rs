@@ -247,6 +247,7 @@ pub(crate) fn deeds(plan: &Plan) -> Vec<String> {
             )
         }
         Action::PutInService(write) => format!("serve {}", write.name),
+        Action::ReleasePod(release) => format!("release {} ({})", release.name, release.uid),
         Action::DeleteRevision { name, uid } => format!("forget {name} ({uid})"),
     });
     revision.chain(actions).collect()
