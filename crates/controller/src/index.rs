@@ -49,6 +49,31 @@ impl Kind {
     }
 }
 
+/// Objects of a kind by UID, each with its name and version.
+pub type Versions = BTreeMap<String, (Key, u64)>;
+
+/// What a list showed.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    /// The kind of its objects.
+    pub kind: Kind,
+    /// The version of the list.
+    pub version: u64,
+    /// Its objects.
+    pub objects: Versions,
+}
+
+impl Listed {
+    /// Nothing yet.
+    pub fn of(kind: Kind) -> Self {
+        Self {
+            kind,
+            version: 0,
+            objects: Versions::new(),
+        }
+    }
+}
+
 /// A CloneSet as it stands in the index.
 #[derive(Clone, Debug)]
 pub enum Known {
@@ -126,6 +151,18 @@ impl Inner {
             Kind::CloneSet => &mut self.clonesets_seen,
             Kind::Pod => &mut self.pods.seen,
             Kind::Revision => &mut self.revisions.seen,
+        }
+    }
+
+    fn known(&self, kind: Kind) -> Versions {
+        match kind {
+            Kind::CloneSet => self
+                .clonesets
+                .iter()
+                .map(|(key, known)| (known.uid().to_owned(), (key.clone(), known.version())))
+                .collect(),
+            Kind::Pod => self.pods.versions(),
+            Kind::Revision => self.revisions.versions(),
         }
     }
 
@@ -224,6 +261,26 @@ impl Index {
                 .get(uid)
                 .map(|revision| version_of(revision.as_ref())),
         }
+    }
+
+    /// The objects of a list of which we know less than the list shows; none when everything up to its version has
+    /// been taken in.
+    pub fn behind(&self, listed: &Listed) -> Vec<(String, Key)> {
+        if self.has_seen(listed.kind, listed.version) {
+            return Vec::new();
+        }
+        let known = self.lock().known(listed.kind);
+        let newer = listed
+            .objects
+            .iter()
+            .filter(|(uid, (_, version))| known.get(*uid).is_none_or(|(_, known)| known < version));
+        let gone = known
+            .iter()
+            .filter(|(uid, (_, version))| *version <= listed.version && !listed.objects.contains_key(*uid));
+        newer
+            .chain(gone)
+            .map(|(uid, (key, _))| (uid.clone(), key.clone()))
+            .collect()
     }
 
     /// Is the object gone, or on its way out?

@@ -115,13 +115,12 @@ impl Candidate {
             .await
             {
                 Ok(Ok(true)) => {
-                    if context.leadership.extend(started + self.election.renew_deadline) {
+                    if context.lead_until(started + self.election.renew_deadline) {
                         info!(
                             lease = self.election.name,
                             identity = self.election.identity,
                             "leading"
                         );
-                        context.wake(context.index.keys());
                     }
                 }
                 Ok(Ok(false)) => {

@@ -10,6 +10,7 @@ pub mod backoff;
 pub mod clearance;
 pub mod client;
 pub mod events;
+pub mod first_view;
 pub mod index;
 pub mod lease;
 pub mod live;

@@ -138,7 +138,7 @@ async fn catch_up(
     memory.marks = waiting;
     let mut overdue = overdue.into_iter();
     while let Some(mark) = overdue.next() {
-        if let Err(error) = read_live(context, key, &mark).await {
+        if let Err(error) = read_marked(context, key, &mark).await {
             memory.marks.push(mark);
             memory.marks.extend(overdue);
             return Err(error);
@@ -179,38 +179,48 @@ pub async fn search(
     Ok(strays > 0)
 }
 
-async fn read_live(context: &Context, key: &Key, mark: &Mark) -> Result<(), ObserveError> {
+/// Reads what a mark of a CloneSet is about, because no watch has shown it in time.
+async fn read_marked(context: &Context, cloneset: &Key, mark: &Mark) -> Result<(), ObserveError> {
     let label = ResourceLabel {
         resource: mark.kind.resource(),
     };
     context.metrics.live_reads.get_or_create(&label).inc();
     if mark.kind == Kind::Pod {
-        context.metrics.leaks.count(key);
+        context.metrics.leaks.count(cloneset);
     }
+    let object = Key {
+        namespace: cloneset.namespace.clone(),
+        name: mark.name.clone(),
+    };
+    read_live(context, mark.kind, &object, &mark.uid).await
+}
+
+/// Reads an object of a kind live and takes into the index what that shows: as it is now, or gone.
+pub async fn read_live(context: &Context, kind: Kind, object: &Key, uid: &str) -> Result<(), ObserveError> {
     let index = &context.index;
-    match mark.kind {
-        Kind::Pod => match get::<Pod>(context, key, mark).await? {
-            Some(pod) if pod.uid() == mark.uid => _ = index.refresh(pod),
-            _ => _ = index.drop_dependent(Kind::Pod, &mark.uid),
+    match kind {
+        Kind::Pod => match get::<Pod>(context, kind, object).await? {
+            Some(pod) if pod.uid() == uid => _ = index.refresh(pod),
+            _ => _ = index.drop_dependent(Kind::Pod, uid),
         },
-        Kind::Revision => match get::<Revision>(context, key, mark).await? {
-            Some(revision) if revision.uid() == mark.uid => _ = index.refresh(revision),
-            _ => _ = index.drop_dependent(Kind::Revision, &mark.uid),
+        Kind::Revision => match get::<Revision>(context, kind, object).await? {
+            Some(revision) if revision.uid() == uid => _ = index.refresh(revision),
+            _ => _ = index.drop_dependent(Kind::Revision, uid),
         },
-        Kind::CloneSet => match get::<DeserializeGuard<CloneSet>>(context, key, mark).await? {
+        Kind::CloneSet => match get::<DeserializeGuard<CloneSet>>(context, kind, object).await? {
             Some(cloneset) => _ = index.refresh(cloneset),
-            None => index.drop_cloneset(key, &mark.uid),
+            None => index.drop_cloneset(object, uid),
         },
     }
     Ok(())
 }
 
-async fn get<K>(context: &Context, key: &Key, mark: &Mark) -> Result<Option<K>, ObserveError>
+async fn get<K>(context: &Context, kind: Kind, object: &Key) -> Result<Option<K>, ObserveError>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
 {
-    let api: Api<K> = Api::namespaced(context.client.clone(), &key.namespace);
-    live::get(&api, &mark.name)
+    let api: Api<K> = Api::namespaced(context.client.clone(), &object.namespace);
+    live::get(&api, &object.name)
         .await
-        .map_err(ObserveError::of(mark.kind, &mark.name))
+        .map_err(ObserveError::of(kind, &object.name))
 }

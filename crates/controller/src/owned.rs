@@ -2,7 +2,7 @@
 //!
 //! A plain structure: it neither locks nor wakes. Whatever changes gives back the UIDs of the owners concerned.
 
-use crate::index::Kind;
+use crate::index::{Key, Kind, Versions};
 use cloneset_status::{Pod, Revision};
 use kube::Resource;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -158,6 +158,20 @@ impl<K: Dependent> Owned<K> {
             .get(owner)
             .map(|objects| objects.values().cloned().collect())
             .unwrap_or_default()
+    }
+
+    pub(crate) fn versions(&self) -> Versions {
+        let objects = self.by_owner.values().flat_map(BTreeMap::iter);
+        objects
+            .map(|(uid, object)| {
+                let meta = object.meta();
+                let key = Key {
+                    namespace: meta.namespace.clone().unwrap_or_default(),
+                    name: meta.name.clone().unwrap_or_default(),
+                };
+                (uid.clone(), (key, version_of(object.as_ref())))
+            })
+            .collect()
     }
 
     pub(crate) fn knows(&self, uid: &str) -> bool {

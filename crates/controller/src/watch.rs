@@ -7,9 +7,11 @@ use crate::backoff;
 use crate::index::{Index, Kind, Sink};
 use crate::metrics::ResourceLabel;
 use crate::wiring::Context;
+use cloneset_api::names::labels;
 use futures::{StreamExt as _, TryStreamExt as _};
 use kube::api::{ListParams, WatchEvent, WatchParams};
-use kube::{Api, Resource};
+use kube::core::NamespaceResourceScope;
+use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -32,6 +34,24 @@ enum Ended {
     Resume,
     /// The last version is too old: only a new list helps.
     Relist,
+}
+
+/// Pods are watched by this label, so that foreign ones never reach us.
+pub const POD_LABEL: &str = labels::INSTANCE_ID;
+/// Revisions likewise.
+pub const REVISION_LABEL: &str = labels::REVISION_HASH;
+
+/// The objects of a namespace, or of all when it is empty.
+pub fn collection<K>(client: Client, namespace: &str) -> Api<K>
+where
+    K: Resource<Scope = NamespaceResourceScope>,
+    K::DynamicType: Default,
+{
+    if namespace.is_empty() {
+        Api::all(client)
+    } else {
+        Api::namespaced(client, namespace)
+    }
 }
 
 /// What is watched, and by which labels.

@@ -8,21 +8,21 @@ use crate::args::{Args, parse_feature_gates};
 use crate::clearance::Clearance;
 use crate::client::connect;
 use crate::events::{self, Events};
+use crate::first_view::{self, FirstView};
 use crate::index::{Index, Key, Kind};
 use crate::lease::{Candidate, Election, Leadership};
 use crate::memory::Memories;
 use crate::metrics::{Format, Metrics, Process, Sample};
 use crate::queue::Queue;
 use crate::reconcile::reconcile;
-use crate::watch::Watch;
+use crate::watch::{POD_LABEL, REVISION_LABEL, Watch, collection};
 use anyhow::{Context as _, bail};
 use cloneset_api::CloneSet;
-use cloneset_api::names::labels;
 use cloneset_plan::Features;
 use cloneset_status::{Pod, Revision};
 use jiff::Timestamp;
-use kube::core::{DeserializeGuard, NamespaceResourceScope};
-use kube::{Api, Client, Resource};
+use kube::Client;
+use kube::core::DeserializeGuard;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,8 +38,6 @@ const WRITE_SLOTS: usize = 32;
 const DRAIN: Duration = Duration::from_secs(5);
 /// Without an election the right to write does not end.
 const FOR_EVER: Duration = Duration::from_hours(10 * 365 * 24);
-/// How often to look whether everything has been listed, at start.
-const SYNC_POLL: Duration = Duration::from_millis(20);
 
 /// Gives the time.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -60,6 +58,8 @@ pub struct Context {
     pub clearance: Clearance,
     /// Until when we may write.
     pub leadership: Leadership,
+    /// Whether the view is as new as the term.
+    pub first_view: FirstView,
     /// Where events go.
     pub events: Events,
     /// What is counted.
@@ -94,6 +94,7 @@ impl Context {
             memories: Memories::default(),
             clearance: Clearance::default(),
             leadership: Leadership::default(),
+            first_view: FirstView::default(),
             events,
             metrics,
             features,
@@ -113,9 +114,19 @@ impl Context {
         (self.random)()
     }
 
-    /// Queues CloneSets. While not leading there is nothing to do with them: a new term begins by queueing them all.
+    /// Leads until `until`; true when a term begins.
+    pub fn lead_until(&self, until: Instant) -> bool {
+        let begins = self.leadership.extend(until);
+        if begins {
+            self.first_view.ask();
+        }
+        begins
+    }
+
+    /// Queues CloneSets. While nothing may be done about them that is pointless: once the view is confirmed, they are
+    /// queued all.
     pub fn wake(&self, keys: Vec<Key>) {
-        if self.leadership.time_left().is_none() {
+        if !self.first_view.holds(&self.leadership) {
             return;
         }
         for key in keys {
@@ -142,27 +153,12 @@ impl Context {
 
 /// Works on CloneSets, one at a time, until the queue is closed. What is still queued when leading ends is dropped.
 pub async fn work(context: Arc<Context>) {
-    while !context.index.is_synced() && !context.queue.is_closed() {
-        tokio::time::sleep(SYNC_POLL).await;
-    }
     while let Some(key) = context.queue.next().await {
-        if context.leadership.time_left().is_some() {
+        if context.first_view.holds(&context.leadership) {
             reconcile(&context, key.clone()).await;
         }
-        // Not leading any more: becoming the leader queues everything again.
+        // Not leading any more: the next term queues everything again.
         context.queue.done(&key);
-    }
-}
-
-fn collection<K>(client: Client, namespace: &str) -> Api<K>
-where
-    K: Resource<Scope = NamespaceResourceScope>,
-    K::DynamicType: Default,
-{
-    if namespace.is_empty() {
-        Api::all(client)
-    } else {
-        Api::namespaced(client, namespace)
     }
 }
 
@@ -266,7 +262,7 @@ async fn endless(part: impl Future<Output = ()>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Starts the watches that feed the index.
+/// Starts the watches that feed the index, and what makes sure of it when a term begins.
 pub fn watch_all(parts: &mut JoinSet<anyhow::Result<()>>, context: &Arc<Context>, namespace: &str) {
     let clonesets: Watch<DeserializeGuard<CloneSet>> = Watch {
         api: collection(context.client.clone(), namespace),
@@ -278,15 +274,19 @@ pub fn watch_all(parts: &mut JoinSet<anyhow::Result<()>>, context: &Arc<Context>
     let pods: Watch<Pod> = Watch {
         api: collection(context.client.clone(), namespace),
         kind: Kind::Pod,
-        labels: Some(labels::INSTANCE_ID),
+        labels: Some(POD_LABEL),
     };
     parts.spawn(endless(pods.run(Arc::clone(context))));
     let revisions: Watch<Revision> = Watch {
         api: collection(context.client.clone(), namespace),
         kind: Kind::Revision,
-        labels: Some(labels::REVISION_HASH),
+        labels: Some(REVISION_LABEL),
     };
     parts.spawn(endless(revisions.run(Arc::clone(context))));
+    parts.spawn(endless(first_view::run(
+        Arc::clone(context),
+        namespace.to_owned(),
+    )));
 }
 
 /// Takes part in the election once the way is clear, for ever. Without a candidate there is nobody to elect.
@@ -295,8 +295,7 @@ pub async fn lead(context: &Arc<Context>, acknowledge_kruise: bool, candidate: O
     if let Some(candidate) = candidate {
         candidate.run(context).await;
     } else {
-        context.leadership.extend(Instant::now() + FOR_EVER);
-        context.wake(context.index.keys());
+        context.lead_until(Instant::now() + FOR_EVER);
         std::future::pending::<()>().await;
     }
 }

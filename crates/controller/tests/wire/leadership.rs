@@ -30,13 +30,9 @@ async fn an_edit_during_a_short_lapse_of_the_lease_is_acted_on_after_it() {
     edit(&server, &cloneset(9, "web:v1", 0));
     tokio::time::sleep(Duration::from_millis(500)).await;
     // the late renewal: what Candidate::run does
-    if running
+    running
         .context
-        .leadership
-        .extend(Instant::now() + Duration::from_hours(100))
-    {
-        running.context.wake(running.context.index.keys());
-    }
+        .lead_until(Instant::now() + Duration::from_hours(100));
     tokio::time::sleep(Duration::from_mins(2)).await;
     assert_eq!(server.objects("pods").len(), 9);
 }

@@ -11,6 +11,7 @@
 )]
 
 mod clearance;
+mod first_view;
 mod leadership;
 mod metrics;
 mod refusals;
@@ -67,9 +68,7 @@ impl Running {
         for _ in 0..3 {
             workers.spawn(work(Arc::clone(&context)));
         }
-        context
-            .leadership
-            .extend(Instant::now() + Duration::from_hours(1000));
+        context.lead_until(Instant::now() + Duration::from_hours(1000));
         Self {
             server: server.clone(),
             context,

@@ -93,7 +93,7 @@ async fn requests_are_counted_by_code_and_method_refused_ones_too() {
     assert!(refused >= 2 && near(counted, refused), "{counted} of {refused}");
     let by_us = running.metric(
         "cloneset_writes_total",
-        &["result=\"refused\"", "verb=\"create\""],
+        &["result=\"over_quota\"", "verb=\"create\""],
     );
     assert!(near(by_us, refused), "{by_us} of {refused}");
 
