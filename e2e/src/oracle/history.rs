@@ -142,6 +142,16 @@ pub(super) struct Event {
     pub(super) change: Change,
 }
 
+impl Event {
+    /// The pod it is about.
+    pub(super) fn pod(&self) -> Option<&PodFacts> {
+        match &self.change {
+            Change::Pod(pod) | Change::PodGone(pod) => Some(pod),
+            Change::CloneSet(_) | Change::Gap(_) => None,
+        }
+    }
+}
+
 /// How a pod was written to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verb {
@@ -174,54 +184,43 @@ pub(super) struct History {
 }
 
 impl History {
-    /// Joins events with writes. A write became an event when both tell of the same version of the same pod; a
-    /// patch that changed nothing names the version of somebody's event that was seen before.
+    /// Joins events with writes.
     pub(super) fn new(mut events: Vec<Event>, writes: Vec<Write>) -> Self {
         events.sort_by_key(|event| event.version);
-        let gaps: Vec<(u64, u64)> = events
+        let gaps = events
             .iter()
             .filter_map(|event| match event.change {
                 Change::Gap(from) => Some((from, event.version)),
                 _ => None,
             })
             .collect();
-        let mut by_event: BTreeMap<(String, u64), Write> = BTreeMap::new();
-        let mut seen = BTreeMap::new();
-        for event in &events {
-            if let Change::Pod(pod) | Change::PodGone(pod) = &event.change {
-                seen.insert((pod.uid.clone(), event.version), event.seen);
-            }
-        }
-        let mut unseen = Vec::new();
+        let sightings = Sightings::of(&events);
+        let mut history = Self {
+            events: Vec::new(),
+            gaps,
+            unseen: Vec::new(),
+        };
+        let mut joined: BTreeMap<(String, u64), Write> = BTreeMap::new();
         for write in writes {
-            let key = (write.uid.clone(), write.version);
-            match seen.get(&key) {
-                Some(seen) if *seen >= write.received => {
-                    // Of two writes that name one version the first one made it.
-                    by_event.entry(key).or_insert(write);
-                }
-                Some(_) => {}
-                None if write.verb == Verb::Patch || in_gap(&gaps, write.version) => {}
-                None => unseen.push(write),
+            match sightings.became(&write) {
+                // Of two writes that became one event the first one made it.
+                Became::Event(version) => drop(joined.entry((write.uid.clone(), version)).or_insert(write)),
+                Became::Nothing => {}
+                Became::Unknown if write.verb == Verb::Patch || in_gap(&history.gaps, write.version) => {}
+                Became::Unknown => history.unseen.push(write),
             }
         }
         let mut known = BTreeSet::new();
-        let events = events
-            .into_iter()
-            .map(|event| {
-                let write = match &event.change {
-                    Change::Pod(pod) | Change::PodGone(pod) => by_event
-                        .remove(&(pod.uid.clone(), event.version))
-                        .or_else(|| unlogged_create(&event, pod).filter(|_| !known.contains(&pod.uid))),
-                    Change::CloneSet(_) | Change::Gap(_) => None,
-                };
-                if let Change::Pod(pod) = &event.change {
-                    known.insert(pod.uid.clone());
-                }
-                (event, write)
-            })
-            .collect();
-        Self { events, gaps, unseen }
+        for event in events {
+            let write = event.pod().and_then(|pod| {
+                let is_new = known.insert(pod.uid.clone());
+                joined
+                    .remove(&(pod.uid.clone(), event.version))
+                    .or_else(|| unlogged_create(&event, pod).filter(|_| is_new))
+            });
+            history.events.push((event, write));
+        }
+        history
     }
 
     /// Events with the write of ours that each was, if it was one.
@@ -232,6 +231,48 @@ impl History {
     /// Did all go seen before this version?
     pub(super) fn is_complete_at(&self, version: u64) -> bool {
         !in_gap(&self.gaps, version)
+    }
+}
+
+/// What a write became.
+enum Became {
+    /// The event of this version.
+    Event(u64),
+    /// None: it changed nothing.
+    Nothing,
+    /// Nobody knows: no watch showed it.
+    Unknown,
+}
+
+/// By UID and version: when it was seen, and whether the pod was ending then.
+struct Sightings<'a>(BTreeMap<(&'a str, u64), (Timestamp, bool)>);
+
+impl<'a> Sightings<'a> {
+    fn of(events: &'a [Event]) -> Self {
+        let sighting = |event: &'a Event| {
+            let pod = event.pod()?;
+            let is_ending = !pod.is_live || matches!(event.change, Change::PodGone(_));
+            Some(((pod.uid.as_str(), event.version), (event.seen, is_ending)))
+        };
+        Self(events.iter().filter_map(sighting).collect())
+    }
+
+    /// The event of the same version of the same pod. A patch that changes nothing names the version of somebody's event,
+    /// which was seen before. A deletion without grace is two events, and names the second.
+    fn became(&self, write: &Write) -> Became {
+        let key = (write.uid.as_str(), write.version);
+        let Some((seen, _)) = self.0.get(&key) else {
+            return Became::Unknown;
+        };
+        if *seen < write.received {
+            return Became::Nothing;
+        }
+        let first = self
+            .0
+            .range((write.uid.as_str(), 0)..=key)
+            .find(|(_, (seen, is_ending))| *is_ending && *seen >= write.received)
+            .filter(|_| write.verb == Verb::Delete);
+        Became::Event(first.map_or(write.version, |((_, version), _)| *version))
     }
 }
 

@@ -12,6 +12,7 @@ use super::history::{Change, CloneSetFacts, Event, History, PodFacts, Verb, Writ
 use super::promise::Promise;
 use super::state::{Lineage, Pods};
 use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -238,7 +239,7 @@ fn keeps(
     }
     let named_in_spec = spec
         .pointer("/scaleStrategy/podsToDelete")
-        .and_then(serde_json::Value::as_array)
+        .and_then(Value::as_array)
         .is_some_and(|names| names.iter().any(|name| *name == deed.after.name));
     if named_in_spec {
         return Ok(());
@@ -347,6 +348,12 @@ fn number(count: usize) -> i128 {
     i128::try_from(count).unwrap_or(i128::MAX)
 }
 
+/// Of the first container.
+fn image(template: &Value) -> &str {
+    let image = template.pointer("/spec/containers/0/image");
+    image.and_then(Value::as_str).unwrap_or("no image")
+}
+
 /// One event, for people.
 fn line(event: &Event, write: Option<&Write>) -> String {
     let what = match &event.change {
@@ -357,19 +364,17 @@ fn line(event: &Event, write: Option<&Write>) -> String {
             } else {
                 "not ready"
             };
-            let image = pod.made.pointer("/spec/containers/0/image");
-            format!(
-                "{} ({ready}, {})",
-                pod.name,
-                image.and_then(serde_json::Value::as_str).unwrap_or("no image")
-            )
+            format!("{} ({ready}, {})", pod.name, image(&pod.made))
         }
         Change::PodGone(pod) => format!("{} is gone", pod.name),
         Change::CloneSet(cloneset) => match &cloneset.spec {
             None => format!("CloneSet {} is being deleted", cloneset.name),
             Some(spec) => format!(
-                "CloneSet {}: replicas {}, {}",
-                cloneset.name, spec["replicas"], spec["updateStrategy"]
+                "CloneSet {} ({}): replicas {}, {}",
+                cloneset.name,
+                image(&spec["template"]),
+                spec["replicas"],
+                spec["updateStrategy"]
             ),
         },
         Change::Gap(from) => format!("nothing was seen since version {from}"),

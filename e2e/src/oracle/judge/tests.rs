@@ -215,6 +215,19 @@ fn s2_no_available_pod_is_taken_below_what_has_to_stay() {
 }
 
 #[test]
+fn s2_a_deletion_without_grace_is_two_events_and_one_write() {
+    let mut story = Story::with_pods(&spec(1, NEW, &json!({"maxUnavailable": 0})), &["a"]);
+    let mut going = pod("a", OLD, Some(story.now));
+    going.is_live = false;
+    story.happens(Change::Pod(going.clone()));
+    story.wrote(Verb::Delete, "a", Some("a"), Change::PodGone(going));
+    if let Some(write) = story.writes.last_mut() {
+        write.received -= STEP;
+    }
+    story.breaks("S2: a is taken out of service, which leaves 0");
+}
+
+#[test]
 fn s2_broken_pods_are_free_and_so_is_what_somebody_named() {
     let strategy = json!({"maxUnavailable": 0, "maxSurge": 1});
     let mut broken = Story::with_pods(&spec(2, OLD, &strategy), &["a", "b"]);
