@@ -1,5 +1,6 @@
 //! A real Kubernetes cluster on this machine, without Docker: `cargo xtask
-//! cluster up|down|status|load-image`, and the same for other commands.
+//! cluster up|down|status|load-image|restart|pause|resume`, and the same for
+//! other commands.
 //! It must not touch another cluster, the user's `~/.kube`, or a system
 //! containerd.
 //!
@@ -10,6 +11,7 @@ mod components;
 mod config;
 mod down;
 mod fake_nodes;
+mod faults;
 mod host;
 mod images;
 mod mounts;
@@ -50,6 +52,21 @@ pub(crate) enum ClusterCommand {
         /// Also call it so (the only name, when the archive gives none)
         #[arg(long = "name", value_name = "REPOSITORY:TAG")]
         names: Vec<String>,
+    },
+    /// Kill a component as a crash would, and start it again as `up` started it
+    Restart {
+        /// As `status` names it
+        component: String,
+    },
+    /// Let a component stand still where it is, as a machine that hangs
+    Pause {
+        /// As `status` names it
+        component: String,
+    },
+    /// Let a paused component go on
+    Resume {
+        /// As `status` names it
+        component: String,
     },
 }
 
@@ -100,7 +117,17 @@ pub(crate) fn run(command: ClusterCommand) -> Result<()> {
             }
             Ok(())
         }
+        ClusterCommand::Restart { component } => on_running(&component, faults::restart),
+        ClusterCommand::Pause { component } => on_running(&component, faults::pause),
+        ClusterCommand::Resume { component } => on_running(&component, faults::resume),
     }
+}
+
+/// Does something to one component of the running cluster.
+fn on_running(component: &str, act: fn(&Paths, &mut State, &str) -> Result<()>) -> Result<()> {
+    let paths = Paths::of_this_checkout()?;
+    let _lock = lock(&paths)?;
+    act(&paths, &mut running(&paths)?, component)
 }
 
 /// Starts the cluster, or whatever part of it is not running.

@@ -5,6 +5,7 @@
 //! through a pidfd taken before the check.
 
 use std::fs::{File, OpenOptions};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -26,6 +27,9 @@ const PROXY_VARIABLES: [&str; 8] = [
     "ALL_PROXY",
     "NO_PROXY",
 ];
+
+/// Time the kernel may take to end a process that was killed.
+const KILL_LIMIT: Duration = Duration::from_secs(10);
 
 /// A process as it can be recognised after a restart of this program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,32 +99,51 @@ impl ProcessRecord {
             .is_some_and(|(state, start)| start == self.start_time && !matches!(state, 'Z' | 'X'))
     }
 
+    /// Whether this very process runs but was told to stand still.
+    pub(super) fn is_paused(self) -> bool {
+        read_stat(self.pid).is_some_and(|(state, start)| start == self.start_time && state == 'T')
+    }
+
+    /// Lets the process stand still where it is; false when it is gone.
+    pub(super) fn pause(self) -> Result<bool> {
+        self.signal(Signal::STOP)
+    }
+
+    /// Lets a paused process go on; false when it is gone.
+    pub(super) fn resume(self) -> Result<bool> {
+        self.signal(Signal::CONT)
+    }
+
+    fn signal(self, signal: Signal) -> Result<bool> {
+        match self.handle()? {
+            Some(handle) => send(&handle, signal),
+            None => Ok(false),
+        }
+    }
+
     /// Ends the process and waits until it is gone. A process that is not the
     /// recorded one any more is left alone.
     pub(super) fn stop(self, grace: Grace) -> Result<()> {
-        let Some(pid) = Pid::from_raw(self.pid) else {
+        self.end(&[(Signal::TERM, grace.0), (Signal::KILL, KILL_LIMIT)])
+    }
+
+    /// Ends the process as a crash would, and waits until it is gone.
+    pub(super) fn kill(self) -> Result<()> {
+        self.end(&[(Signal::KILL, KILL_LIMIT)])
+    }
+
+    /// Sends one signal after another until the process is gone.
+    fn end(self, signals: &[(Signal, Duration)]) -> Result<()> {
+        let Some(handle) = self.handle()? else {
             return Ok(());
         };
-        let handle = match pidfd_open(pid, PidfdFlags::empty()) {
-            Ok(handle) => handle,
-            Err(Errno::SRCH) => return Ok(()),
-            Err(error) => return Err(error).with_context(|| format!("cannot open process {}", self.pid)),
-        };
-        // The handle names one process for good: if that one has our start
-        // time, the signals below cannot reach another.
-        if !self.is_alive() {
-            return Ok(());
-        }
-        for (signal, limit) in [(Signal::TERM, grace.0), (Signal::KILL, Duration::from_secs(10))] {
-            match pidfd_send_signal(&handle, signal) {
-                Ok(()) => {}
-                Err(Errno::SRCH) => return Ok(()),
-                Err(error) => {
-                    return Err(error).with_context(|| format!("cannot signal process {}", self.pid));
-                }
+        for (signal, limit) in signals {
+            // A paused process would not hear the first signal.
+            if !send(&handle, *signal)? || !send(&handle, Signal::CONT)? {
+                return Ok(());
             }
             let mut exits = [PollFd::new(&handle, PollFlags::IN)];
-            let limit = Timespec::try_from(limit).context("a grace period out of range")?;
+            let limit = Timespec::try_from(*limit).context("a grace period out of range")?;
             if poll(&mut exits, Some(&limit)).context("cannot wait for a process")? > 0 {
                 return Ok(());
             }
@@ -129,6 +152,32 @@ impl ProcessRecord {
             "process {} did not end after SIGKILL; it may hang in the kernel",
             self.pid
         )
+    }
+
+    /// Names this very process for good, so that no signal can reach another;
+    /// none when it is gone.
+    fn handle(self) -> Result<Option<OwnedFd>> {
+        let Some(pid) = Pid::from_raw(self.pid) else {
+            return Ok(None);
+        };
+        match pidfd_open(pid, PidfdFlags::empty()) {
+            // Checked after the handle was taken: if that process has our start
+            // time, it is ours.
+            Ok(handle) => Ok(self.is_alive().then_some(handle)),
+            Err(Errno::SRCH) => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("cannot open process {}", self.pid)),
+        }
+    }
+}
+
+/// Sends a signal; false when the process is gone.
+fn send(handle: &OwnedFd, signal: Signal) -> Result<bool> {
+    match pidfd_send_signal(handle, signal) {
+        Ok(()) => Ok(true),
+        Err(Errno::SRCH) => Ok(false),
+        Err(error) => {
+            Err(error).with_context(|| format!("cannot send {signal:?} to a process of the cluster"))
+        }
     }
 }
 
@@ -222,6 +271,7 @@ pub(super) fn output(command: &mut Command) -> Result<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::wait;
     use super::*;
 
     const TAIL: &str = "S 1 10 10 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 9 0 123456 111 222";
@@ -257,9 +307,17 @@ mod tests {
         std::fs::create_dir_all(&dir).expect("a directory");
         let record = ProcessRecord::spawn(Path::new("/bin/sleep"), &["1000".to_owned()], &dir.join("log"))
             .expect("sleep");
+        assert!(record.is_alive() && !record.is_paused());
+        assert!(record.pause().expect("paused"));
+        wait::until("it stands still", Duration::from_secs(10), || {
+            Ok(record.is_paused())
+        })
+        .expect("paused");
         assert!(record.is_alive());
-        record.stop(Grace(Duration::from_secs(10))).expect("it ends");
+        // Paused it would not hear that it should end.
+        record.stop(Grace(Duration::from_mins(1))).expect("it ends");
         assert!(!record.is_alive());
+        assert!(!record.resume().expect("no error"), "it is gone");
         std::fs::remove_dir_all(&dir).expect("removed");
     }
 }

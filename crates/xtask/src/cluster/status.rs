@@ -13,12 +13,14 @@ pub(super) fn table(paths: &Paths, state: &State) -> (String, Vec<&'static str>)
     let mut down = Vec::new();
     for component in components::waves(paths, state).into_iter().flatten() {
         let alive = state.is_alive(component.name);
-        let pid = state
-            .processes
-            .get(component.name)
-            .map_or(String::new(), |record| record.pid.to_string());
+        let process = state.processes.get(component.name);
+        let pid = process.map_or(String::new(), |record| record.pid.to_string());
         let log = paths.log().join(format!("{}.log", component.name));
-        let word = if alive { "up" } else { "down" };
+        let word = match process {
+            Some(process) if process.is_paused() => "paused",
+            _ if alive => "up",
+            _ => "down",
+        };
         // Writing to a String cannot fail.
         let _ = writeln!(text, "{:<25}{word:<8}{pid:>8}  {}", component.name, log.display());
         if !alive {

@@ -171,8 +171,13 @@ fn run_components(paths: &Paths, state: &mut State) -> Result<()> {
     Ok(())
 }
 
-fn start(paths: &Paths, state: &mut State, component: &Component) -> Result<()> {
-    if state.is_alive(component.name) {
+/// Starts a component that does not run; one that was paused goes on.
+pub(super) fn start(paths: &Paths, state: &mut State, component: &Component) -> Result<()> {
+    let known = state.processes.get(component.name).copied();
+    if let Some(process) = known.filter(|process| process.is_alive()) {
+        if process.is_paused() {
+            process.resume()?;
+        }
         return Ok(());
     }
     let log = paths.log().join(format!("{}.log", component.name));
@@ -181,7 +186,8 @@ fn start(paths: &Paths, state: &mut State, component: &Component) -> Result<()> 
     state.save(&paths.state())
 }
 
-fn await_ready(paths: &Paths, state: &State, component: &Component) -> Result<()> {
+/// Waits until a component that was started is ready.
+pub(super) fn await_ready(paths: &Paths, state: &State, component: &Component) -> Result<()> {
     let ready = wait::until(&format!("{} is ready", component.name), READY_LIMIT, || {
         if !state.is_alive(component.name) {
             bail!("{} ended while it started", component.name);
