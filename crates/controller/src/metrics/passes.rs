@@ -134,6 +134,6 @@ fn result(outcome: &Outcome, has_timer: bool) -> &'static str {
         Outcome::Done | Outcome::Gone => "success",
         Outcome::Behind(_) | Outcome::Throttled(_) | Outcome::Held(_) => "requeue_after",
         Outcome::Raced | Outcome::NotLeading => "requeue",
-        _ => "error",
+        Outcome::Failed(_) | Outcome::OverQuota(_) | Outcome::Unreadable | Outcome::Panicked => "error",
     }
 }

@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tower::{Layer as _, ServiceExt as _};
 
+const REFERENCE: &str = include_str!("../../../../docs/reference/signals.md");
+
 /// A page on which every metric has a series.
 async fn full_page(format: Format) -> String {
     let metrics = Metrics::default();
@@ -70,8 +72,7 @@ fn metrics_of(page: &str) -> BTreeMap<&str, BTreeSet<&str>> {
 #[tokio::test]
 async fn every_metric_is_in_the_reference_with_its_labels_and_every_one_there_exists() {
     let page = full_page(Format::Classic).await;
-    let reference = include_str!("../../../../docs/reference/signals.md");
-    let (_, tables) = reference.split_once("## Metrics").unwrap();
+    let (_, tables) = REFERENCE.split_once("## Metrics").unwrap();
     let documented: BTreeMap<&str, BTreeSet<&str>> = tables
         .lines()
         .filter_map(|line| {
@@ -153,22 +154,29 @@ fn only_what_somebody_should_look_at_is_an_error() {
         (Outcome::Raced, false),
         (Outcome::NotLeading, false),
         (Outcome::Failed(BTreeSet::new()), false),
+        (Outcome::OverQuota(BTreeSet::new()), false),
         (Outcome::Unreadable, false),
         (Outcome::Panicked, false),
     ] {
         metrics.passes.count(&outcome, has_timer, second);
+        let word = format!("`{}`", outcome.label());
+        for metric in ["cloneset_reconcile_total", "controller_runtime_reconcile_total"] {
+            let mut rows = REFERENCE.lines();
+            let row = rows.find(|row| row.starts_with(&format!("| `{metric}`")));
+            assert!(row.is_some_and(|row| row.contains(&word)), "{word} of {metric}");
+        }
     }
     let page = metrics.page(&Sample::default(), Format::Classic);
     for (series, value) in [
         ("reconcile_total{,result=\"success\"", 2),
         ("reconcile_total{,result=\"requeue_after\"", 4),
         ("reconcile_total{,result=\"requeue\"", 2),
-        ("reconcile_total{,result=\"error\"", 3),
-        ("reconcile_errors_total{", 3),
+        ("reconcile_total{,result=\"error\"", 4),
+        ("reconcile_errors_total{", 4),
         ("terminal_reconcile_errors_total{", 1),
         ("reconcile_panics_total{", 1),
-        ("reconcile_time_seconds_count{", 11),
-        ("reconcile_time_seconds_sum{", 11),
+        ("reconcile_time_seconds_count{", 12),
+        ("reconcile_time_seconds_sum{", 12),
     ] {
         let series = series.replace('{', "{controller=\"cloneset-controller\"");
         let prefix = format!("controller_runtime_{series}");

@@ -197,7 +197,11 @@ async fn a_replica_that_may_not_write_says_so_at_once_and_its_queue_stays_empty(
         "nobody had to say it"
     );
     let passes = running.metric("cloneset_reconcile_total", &[]);
+    let adds = running.metric("workqueue_adds_total", &[]);
     edit(&server, &cloneset(9, "web:v1", 0));
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let added = running.metric("workqueue_adds_total", &[]) - adds;
+    assert!(near(added, 0), "{added} CloneSets queued on a standby");
     tokio::time::sleep(Duration::from_mins(30)).await;
     assert!(near(running.metric("workqueue_depth", &[]), 0));
     let after = running.metric("cloneset_reconcile_total", &[]);
