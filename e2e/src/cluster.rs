@@ -98,7 +98,8 @@ impl<'a> Image<'a> {
     }
 }
 
-fn required(variable: &str) -> Result<OsString> {
+/// A variable of the environment without which there is nothing to test.
+pub(crate) fn required(variable: &str) -> Result<OsString> {
     env::var_os(variable).filter(|value| !value.is_empty()).with_context(|| {
         format!(
             "{variable} is not set. The end-to-end tests need a real cluster with the controller's image in it: \
@@ -121,7 +122,13 @@ async fn client() -> Result<Client> {
 
 async fn run<A: AsRef<OsStr>>(program: &OsStr, arguments: impl IntoIterator<Item = A>) -> Result<String> {
     let mut command = Command::new(program);
-    command.args(arguments).kill_on_drop(true);
+    command.args(arguments);
+    finish(command).await
+}
+
+/// Runs a program to its end and gives its output.
+pub(crate) async fn finish(mut command: Command) -> Result<String> {
+    command.kill_on_drop(true);
     let shown = format!("{:?}", command.as_std());
     let output = tokio::time::timeout(PROGRAM_LIMIT, command.output())
         .await

@@ -11,16 +11,24 @@
 pub mod audit;
 mod cluster;
 mod dump;
+mod faults;
 pub mod fixtures;
 pub mod install;
 mod namespace;
 mod oracle;
 pub mod pods;
+mod replica;
+mod replicas;
+mod sent;
 mod status;
 pub mod waits;
 pub mod witness;
 
 pub use cluster::{Cluster, Image};
+pub use faults::Faults;
 pub use namespace::{Namespace, in_namespace};
+pub use replica::Replica;
+pub use replicas::{Replicas, in_place_of_the_installed};
+pub use sent::{Sent, SentLog};
 pub use status::{Counters, condition, failures};
 pub use witness::{Limits, Witness};

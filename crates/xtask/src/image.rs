@@ -34,6 +34,8 @@ pub(crate) struct ImageInfo {
     pub(crate) name: String,
     /// The archive.
     pub(crate) archive: PathBuf,
+    /// The program in it, which also runs without an image.
+    pub(crate) program: PathBuf,
     /// The archive's size in bytes.
     pub(crate) size: u64,
     /// The manifest's digest: what a registry calls the image.
@@ -79,6 +81,7 @@ pub(crate) fn build(name: &str, output: &Path) -> Result<ImageInfo> {
     Ok(ImageInfo {
         name: name.to_owned(),
         archive: output.to_path_buf(),
+        program: binary,
         size: fs::metadata(output)?.len(),
         digest: digest_of(output)?,
     })

@@ -23,6 +23,10 @@ mod variable {
     pub(super) const IMAGE: &str = "CLONESET_IMAGE";
     /// The API server's audit log: a JSON line for each write.
     pub(super) const AUDIT_LOG: &str = "CLONESET_AUDIT_LOG";
+    /// The controller's program, as it is in the image.
+    pub(super) const CONTROLLER: &str = "CLONESET_CONTROLLER";
+    /// This program, which can break the cluster's components.
+    pub(super) const XTASK: &str = "CLONESET_XTASK";
     /// kubectl.
     pub(super) const KUBECTL: &str = "KUBECTL";
     /// helm.
@@ -69,6 +73,10 @@ fn on_cluster(root: &Path, image: &ImageInfo) -> Result<()> {
     let mut tests = cargo::command()?;
     tests.args(["test", "--package", "e2e", "--locked"]);
     tell(&mut tests, root, &info, &name);
+    tests.env(variable::CONTROLLER, &image.program).env(
+        variable::XTASK,
+        std::env::current_exe().context("cannot find this program")?,
+    );
     let status = tests.status().context("cannot run cargo")?;
     ensure!(
         status.success(),
