@@ -48,7 +48,7 @@ pub async fn in_namespace(test: impl AsyncFnOnce(&Namespace) -> Result<()>) -> R
     let cluster = Cluster::connect().await?;
     install::once(&cluster).await?;
     let namespace = Namespace::create(cluster).await?;
-    let oracle = Oracle::watch(&namespace, &namespace.name)?;
+    let oracle = Oracle::watch(&namespace, &namespace.name).await?;
     let outcome = AssertUnwindSafe(test(&namespace)).catch_unwind().await;
     let verdict = match oracle {
         Some(oracle) => oracle.verdict().await,

@@ -39,7 +39,7 @@ pub(crate) struct Oracle {
 
 impl Oracle {
     /// Begins to watch. Without an audit log there is nothing to judge by, and this says so.
-    pub(crate) fn watch(cluster: &Cluster, namespace: &str) -> Result<Option<Self>> {
+    pub(crate) async fn watch(cluster: &Cluster, namespace: &str) -> Result<Option<Self>> {
         let Ok(log) = Cluster::audit_log() else {
             eprintln!("{namespace}: the controller's writes are not judged, CLONESET_AUDIT_LOG is not set");
             return Ok(None);
@@ -50,7 +50,7 @@ impl Oracle {
         Ok(Some(Self {
             cluster: cluster.clone(),
             namespace: namespace.to_owned(),
-            recorder: Recorder::start(&cluster.client, namespace),
+            recorder: Recorder::start(&cluster.client, namespace).await?,
             log,
             from,
         }))

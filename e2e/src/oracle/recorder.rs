@@ -60,11 +60,12 @@ pub(super) struct Recorder {
 }
 
 impl Recorder {
-    pub(super) fn start(client: &Client, namespace: &str) -> Self {
-        let tape = |kind: Kind| Tape::start(kind, kind.api(client.clone(), namespace));
-        Self {
-            tapes: [tape(Kind::Pods), tape(Kind::CloneSets)],
-        }
+    /// Begins with what is there now: what happens from here on is recorded.
+    pub(super) async fn start(client: &Client, namespace: &str) -> Result<Self> {
+        let tape = async |kind: Kind| Tape::start(kind, kind.api(client.clone(), namespace)).await;
+        Ok(Self {
+            tapes: [tape(Kind::Pods).await?, tape(Kind::CloneSets).await?],
+        })
     }
 
     /// Everything up to now.
@@ -94,14 +95,18 @@ impl Drop for Tape {
 }
 
 impl Tape {
-    fn start(kind: Kind, api: Api<DynamicObject>) -> Self {
-        let record = Arc::new(Mutex::new(Record::new(kind)));
+    async fn start(kind: Kind, api: Api<DynamicObject>) -> Result<Self> {
+        let mut record = Record::new(kind);
+        if let Some(listing) = Listing::take(&api).await? {
+            record.start_over(&listing);
+        }
+        let record = Arc::new(Mutex::new(record));
         let recording = tokio::spawn(watch(api.clone(), Arc::clone(&record)));
-        Self {
+        Ok(Self {
             api,
             record,
             recording,
-        }
+        })
     }
 
     fn recorded(&self) -> MutexGuard<'_, Record> {
@@ -112,7 +117,7 @@ impl Tape {
     async fn catch_up(&self) -> Result<()> {
         until("every change of the test to have been recorded", async || {
             let listing = Listing::take(&self.api).await?;
-            let missing = self.recorded().missing(&listing);
+            let missing = listing.map_or_else(Vec::new, |listing| self.recorded().missing(&listing));
             Ok(Seen::when(missing.is_empty(), || {
                 format!("{missing:?} not recorded")
             }))
@@ -132,17 +137,14 @@ struct Listing {
 }
 
 impl Listing {
-    /// A resource that is not installed has no objects.
-    async fn take(api: &Api<DynamicObject>) -> Result<Self> {
+    /// Nothing where the resource is not installed.
+    async fn take(api: &Api<DynamicObject>) -> Result<Option<Self>> {
         match api.list(&ListParams::default()).await {
-            Ok(list) => Ok(Self {
+            Ok(list) => Ok(Some(Self {
                 version: number(list.metadata.resource_version.as_deref())?,
                 objects: list.items,
-            }),
-            Err(kube::Error::Api(status)) if status.code == 404 => Ok(Self {
-                version: 0,
-                objects: Vec::new(),
-            }),
+            })),
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
@@ -162,7 +164,7 @@ async fn watch(api: Api<DynamicObject>, record: Arc<Mutex<Record>>) {
         turns.tick().await;
         let Some(version) = lock(&record).position else {
             // The API server may be away for a while; whoever waits for the record says so.
-            if let Ok(listing) = Listing::take(&api).await {
+            if let Ok(Some(listing)) = Listing::take(&api).await {
                 lock(&record).start_over(&listing);
             }
             continue;
