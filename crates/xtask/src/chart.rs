@@ -64,6 +64,12 @@ pub(crate) fn check(helm: &Path) -> Result<()> {
     Ok(())
 }
 
+/// The rules of the controller's roles, as an installation with default values has them.
+pub(crate) fn controller_rules(helm: &Path) -> Result<Vec<Value>> {
+    let helm = Helm::new(helm, &crate::repository_root()?)?;
+    Ok(helm.template(&[], "")?.rules_of_the_controller())
+}
+
 /// The charts' READMEs with the tables of their values, as (path below the repository, content).
 pub(crate) fn readmes(root: &Path) -> Result<Vec<(PathBuf, String)>> {
     [CHART, CRD_CHART]

@@ -8,6 +8,7 @@ mod cargo;
 mod crates;
 mod deny;
 mod end_to_end;
+mod rights;
 mod stage;
 mod summary;
 

@@ -10,6 +10,9 @@ use kube::ResourceExt;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use serde_json::json;
 
+/// An image for a second release.
+const THIRD: &str = "ikubernetes/myapp:v1";
+
 #[tokio::test]
 async fn a_pod_marked_for_deletion_is_deleted_and_replaced_and_no_other_is_touched() -> Result<()> {
     in_namespace(async |ns| {
@@ -128,6 +131,29 @@ async fn two_clonesets_with_the_same_selector_do_not_touch_each_others_pods() ->
         ns.leaves_alone("right", &right).await?;
         ns.reaches("right", Counters::at_rest(2, 2)).await?;
         Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn of_revisions_that_no_pod_has_only_the_newest_are_kept() -> Result<()> {
+    in_namespace(async |ns| {
+        let spec = json!({"revisionHistoryLimit": 1, "updateStrategy": {"maxUnavailable": 1}});
+        ns.create_cloneset(&cloneset("web", 1, &spec)).await?;
+        ns.reaches("web", Counters::at_rest(1, 1)).await?;
+        let mut updates = Vec::new();
+        for image in [NEW, THIRD] {
+            ns.set_image("web", image).await?;
+            let object = ns.reaches("web", Counters::at_rest(1, 1)).await?;
+            updates.push(object.status.and_then(|status| status.update_revision));
+        }
+        until("the first revision to be deleted, and no other", async || {
+            let left = ns.revisions().list(&ListParams::default()).await?.items;
+            let names: Vec<_> = left.iter().map(|revision| Some(revision.name_any())).collect();
+            let kept = names.len() == 2 && updates.iter().all(|update| names.contains(update));
+            Ok(Seen::when(kept, || format!("{names:?}")))
+        })
+        .await
     })
     .await
 }

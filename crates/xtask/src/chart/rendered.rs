@@ -213,32 +213,32 @@ impl Rendered {
         findings
     }
 
-    /// The controller's rights, each as the start of a row of a table.
-    pub(super) fn rights_of_the_controller(&self) -> Vec<String> {
-        let mut rows = Vec::new();
-        for role in self
-            .0
+    /// The rules of the controller's roles; the others are for users.
+    pub(super) fn rules_of_the_controller(&self) -> Vec<Value> {
+        self.0
             .iter()
             .filter(|role| matches!(kind(role), "ClusterRole" | "Role"))
-        {
-            if name(role).ends_with("-view") || name(role).ends_with("-edit") {
-                continue;
-            }
-            for rule in list(role, "/rules") {
-                let group = words(rule, "/apiGroups");
-                let group = if group.is_empty() {
-                    "core".to_owned()
-                } else {
-                    group
-                };
-                rows.push(format!(
-                    "| `{}` ({group}) | {} |",
-                    words(rule, "/resources"),
-                    words(rule, "/verbs")
-                ));
-            }
-        }
-        rows
+            .filter(|role| !name(role).ends_with("-view") && !name(role).ends_with("-edit"))
+            .flat_map(|role| list(role, "/rules").to_vec())
+            .collect()
+    }
+
+    /// The controller's rights, each as the start of a row of a table.
+    pub(super) fn rights_of_the_controller(&self) -> Vec<String> {
+        let row = |rule: &Value| {
+            let group = words(rule, "/apiGroups");
+            let group = if group.is_empty() {
+                "core".to_owned()
+            } else {
+                group
+            };
+            format!(
+                "| `{}` ({group}) | {} |",
+                words(rule, "/resources"),
+                words(rule, "/verbs")
+            )
+        };
+        self.rules_of_the_controller().iter().map(row).collect()
     }
 }
 

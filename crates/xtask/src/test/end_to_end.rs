@@ -6,9 +6,10 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use super::audit::AuditLog;
-use super::cargo;
+use super::audit::{self, AuditLog};
 use super::stage::Outcome;
+use super::{cargo, rights};
+use crate::chart;
 use crate::cluster::{self, ClusterInfo};
 use crate::image::{self, ImageInfo};
 
@@ -21,7 +22,7 @@ mod variable {
     pub(super) const CHART: &str = "CLONESET_CHART";
     /// `REPOSITORY:TAG` of a controller image that the cluster can pull.
     pub(super) const IMAGE: &str = "CLONESET_IMAGE";
-    /// The API server's audit log: a JSON line for each write.
+    /// The API server's audit log: a JSON line for each write, and for each read of the controller.
     pub(super) const AUDIT_LOG: &str = "CLONESET_AUDIT_LOG";
     /// The controller's program, as it is in the image.
     pub(super) const CONTROLLER: &str = "CLONESET_CONTROLLER";
@@ -69,7 +70,7 @@ fn on_cluster(root: &Path, image: &ImageInfo) -> Result<()> {
     })?;
     let name = unique_name(image)?;
     cluster::load_image(&image.archive, std::slice::from_ref(&name))?;
-    let audit = AuditLog::from_now(&info.audit_log)?;
+    let log = AuditLog::from_now(&info.audit_log)?;
     let mut tests = cargo::command()?;
     tests.args(["test", "--package", "e2e", "--locked"]);
     tell(&mut tests, root, &info, &name);
@@ -83,7 +84,10 @@ fn on_cluster(root: &Path, image: &ImageInfo) -> Result<()> {
         "an end-to-end test failed; what the cluster's components say: {}",
         info.logs.display()
     );
-    audit.check()
+    let events = log.events()?;
+    audit::check_policy(&events)?;
+    audit::check_writes(&events)?;
+    rights::check(&events, &chart::controller_rules(&info.helm)?)
 }
 
 /// A name that no other build has: on a cluster that stayed up, Helm would otherwise see nothing to change, and the
@@ -105,4 +109,30 @@ fn tell(tests: &mut Command, root: &Path, info: &ClusterInfo, image: &str) {
         .env(variable::AUDIT_LOG, &info.audit_log)
         .env(variable::KUBECTL, &info.kubectl)
         .env(variable::HELM, &info.helm);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// They are tried by hand (CONTRIBUTING.md), and must not have grown useless by then.
+    #[test]
+    fn the_controllers_that_the_oracle_must_object_to_can_still_be_made() {
+        let root = crate::repository_root().expect("a repository");
+        let folder = root.join("e2e/broken");
+        let patches: Vec<_> = std::fs::read_dir(&folder)
+            .expect("e2e/broken")
+            .map(|entry| entry.expect("a file").path())
+            .collect();
+        assert_eq!(patches.len(), 3, "{patches:?}");
+        for patch in patches {
+            let applies = Command::new("git")
+                .current_dir(&root)
+                .args(["apply", "--check"])
+                .arg(&patch)
+                .status()
+                .expect("git");
+            assert!(applies.success(), "{} does not apply any more", patch.display());
+        }
+    }
 }

@@ -80,7 +80,7 @@ impl Stage {
             Self::Deny => "licences, duplicates and sources of dependencies",
             Self::Chart => "lint and render of the Helm charts",
             Self::Image => "the controller's image, without Docker",
-            Self::E2e => "the controller on a real cluster, and how much it writes",
+            Self::E2e => "the controller on a real cluster, how much it writes, and which rights it uses",
         }
     }
 
