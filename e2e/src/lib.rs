@@ -10,6 +10,7 @@
 
 pub mod audit;
 mod cluster;
+pub mod crd;
 mod dump;
 mod faults;
 pub mod fixtures;

@@ -11,17 +11,14 @@ use crate::slips::{Slip, slips};
 use anyhow::{Context as _, Result};
 use e2e::fixtures::{Change, NEW, changed, cloneset};
 use e2e::waits::{Seen, until};
-use e2e::{Counters, Namespace, failures, in_namespace};
+use e2e::{Counters, Namespace, crd, failures, in_namespace};
 use futures::FutureExt as _;
 use futures::future::try_join_all;
 use http::Method;
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::Api;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 use std::panic::{AssertUnwindSafe, resume_unwind};
 
-const CRD: &str = "clonesets.apps.kruise.io";
 /// What the chart installs.
 const CRD_FILE: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
@@ -194,23 +191,7 @@ fn without_rules(mut schema: Value) -> Value {
 /// Puts versions into the CRD, which keeps all else that Helm wrote there, and waits until the API server goes by
 /// them: whether it accepts a bad value says which it goes by.
 async fn install_versions(ns: &Namespace, versions: &Value, lenient: bool) -> Result<()> {
-    let crds: Api<CustomResourceDefinition> = Api::all(ns.client.clone());
-    let me = PatchParams {
-        field_manager: Some("e2e".into()),
-        ..PatchParams::default()
-    };
-    let mut crd = crds
-        .patch(CRD, &me, &Patch::Merge(json!({"spec": {"versions": versions}})))
-        .await?;
-    // Owned by us, the versions would be a conflict for the next `helm upgrade` that brings others.
-    let mut owners = crd.metadata.managed_fields.take().unwrap_or_default();
-    owners.retain(|owner| owner.manager.as_deref() != Some("e2e"));
-    crds.patch(
-        CRD,
-        &me,
-        &Patch::Merge(json!({"metadata": {"managedFields": owners}})),
-    )
-    .await?;
+    crd::merge(ns, json!({"spec": {"versions": versions}})).await?;
     let bad = [("spec.updateStrategy.partition", json!("abc"))];
     let probe = changed(cloneset("probe", 1, &json!({})), &bad);
     until("the API server to go by the new schema", async || {
