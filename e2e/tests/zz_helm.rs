@@ -12,6 +12,7 @@ use e2e::waits::{Seen, until};
 use e2e::witness::Subject;
 use e2e::{Cluster, Counters, Limits, Namespace, Witness, in_namespace, install};
 use jiff::SignedDuration;
+use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicy;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1;
 use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
@@ -195,13 +196,16 @@ async fn nothing_of_the_release_is_left(cluster: &Cluster) -> Result<()> {
     let deployments: Api<Deployment> = Api::namespaced(client.clone(), install::NAMESPACE);
     let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), install::NAMESPACE);
     let roles: Api<ClusterRole> = Api::all(client.clone());
-    let bindings: Api<ClusterRoleBinding> = Api::all(client);
+    let bindings: Api<ClusterRoleBinding> = Api::all(client.clone());
+    let policies: Api<ValidatingAdmissionPolicy> = Api::all(client);
+    let policy = format!("{name}-delete-protection");
     until("everything but the CRD to be gone", async || {
         let left = [
             ("Deployment", deployments.get_opt(name).await?.is_some()),
             ("ServiceAccount", accounts.get_opt(name).await?.is_some()),
             ("ClusterRole", roles.get_opt(name).await?.is_some()),
             ("ClusterRoleBinding", bindings.get_opt(name).await?.is_some()),
+            ("Policy", policies.get_opt(&policy).await?.is_some()),
             ("Pods", !pods.list(&ListParams::default()).await?.items.is_empty()),
         ];
         let left: Vec<_> = left
