@@ -58,11 +58,13 @@ async fn lives_on(ns: &Namespace, pod: &Pod) -> Result<()> {
 }
 
 #[tokio::test]
-async fn an_instance_id_that_is_taken_away_is_put_back_and_the_pod_not_replaced() -> Result<()> {
+async fn labels_of_ours_that_are_taken_away_are_put_back_in_one_write_and_the_pod_not_replaced() -> Result<()>
+{
     in_namespace(async |ns| {
         let edited = three(ns).await?;
         let before = ns.pods_of("web").await?;
-        label(ns, &edited, labels::INSTANCE_ID, Value::Null).await?;
+        let both = json!({"labels": {(labels::INSTANCE_ID): null, (labels::POD_TEMPLATE_HASH): null}});
+        edit(ns, &edited, both).await?;
         let repaired = |pods: &[Pod]| Identity::of_all(pods) == Identity::of_all(&before);
         ns.until_pods("web", "all pods to be as they were", repaired)
             .await?;
@@ -72,6 +74,21 @@ async fn an_instance_id_that_is_taken_away_is_put_back_and_the_pod_not_replaced(
         let of_edited = account::of_pod(ns, &edited.name_any())?;
         assert_eq!(of_edited.count("patch pods/status"), 2, "{of_edited}");
         Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_instance_id_that_is_changed_does_not_make_its_old_one_free() -> Result<()> {
+    in_namespace(async |ns| {
+        let edited = three(ns).await?;
+        label(ns, &edited, labels::INSTANCE_ID, json!("zzzzz")).await?;
+        ns.patch("web", json!({"spec": {"replicas": 5}})).await?;
+        ns.reaches("web", Counters::at_rest(5, 5)).await?;
+        account::reaches(ns, 5, 0).await?;
+        let total = account::total(ns)?;
+        assert_eq!(total.count("create pods (refused: 409)"), 0, "{total}");
+        lives_on(ns, &edited).await
     })
     .await
 }
@@ -153,6 +170,27 @@ async fn a_lifecycle_state_written_by_hand_takes_a_pod_out_of_service_and_no_fur
         until_replaced(ns, &edited).await?;
         ns.reaches("web", Counters::at_rest(3, 3)).await?;
         account::reaches(ns, 4, 1).await
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_pod_that_the_selector_no_longer_matches_is_released_and_replaced_once() -> Result<()> {
+    in_namespace(async |ns| {
+        let edited = three(ns).await?;
+        label(ns, &edited, "app", json!("debugging")).await?;
+        until_replaced(ns, &edited).await?;
+        ns.reaches("web", Counters::at_rest(3, 3)).await?;
+        account::reaches(ns, 4, 0).await?;
+        let released = ns.pods().get(&edited.name_any()).await?;
+        assert!(is_live(&released), "it is somebody's to look at");
+        assert_eq!(released.metadata.owner_references.unwrap_or_default(), []);
+        account::rests(ns).await?;
+        // Matching again does not make it ours again.
+        label(ns, &edited, "app", json!("web")).await?;
+        account::rests(ns).await?;
+        ns.reaches("web", Counters::at_rest(3, 3)).await?;
+        Ok(())
     })
     .await
 }

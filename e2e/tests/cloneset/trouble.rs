@@ -133,30 +133,3 @@ async fn a_version_that_never_becomes_ready_stops_at_max_unavailable_and_is_take
     })
     .await
 }
-
-#[tokio::test]
-async fn a_template_that_the_api_server_refuses_costs_no_pod_and_is_named_until_it_is_right() -> Result<()> {
-    in_namespace(async |ns| {
-        ns.create_cloneset(&cloneset("web", 3, &json!({"updateStrategy": {"maxUnavailable": 1}}))).await?;
-        ns.reaches("web", Counters::at_rest(3, 3)).await?;
-        let witness = witness(ns, Limits { live: 3, available: 2, updated: 3 }).await?;
-        let containers = |name: &str| json!({"spec": {"template": {"spec": {"containers": [{"name": name, "image": NEW}]}}}});
-        let before = ns.pods_of("web").await?;
-        ns.patch("web", containers("Not a DNS label")).await?;
-        ns.until_cloneset("web", "a condition that names what is wrong with the template", |object| {
-            let says = |condition: &&cloneset_api::Condition| {
-                condition.message.as_deref().is_some_and(|message| message.contains("Not a DNS label"))
-            };
-            failures(object).iter().any(says)
-        })
-        .await?;
-        ns.leaves_alone("web", &before).await?;
-
-        ns.patch("web", containers("main")).await?;
-        let moved = ns.reaches("web", Counters::at_rest(3, 3)).await?;
-        assert_eq!(failures(&moved), [] as [&_; 0], "the failure is cleared");
-        witness.finish().await?;
-        Ok(())
-    })
-    .await
-}

@@ -320,6 +320,12 @@ fn s4_only_pods_of_a_cloneset_that_is_there_are_written_to() {
     stranger.takes(other, Some("a"));
     stranger.breaks("S4: a is written to, which no CloneSet of this namespace controls");
 
+    let mut ownerless = Story::with_pods(&spec(2, OLD, &json!({})), &["a"]);
+    let mut robbed = pod("b", OLD, None);
+    robbed.owner = None;
+    ownerless.wrote(Verb::Create, "b", None, Change::Pod(robbed));
+    ownerless.holds();
+
     let mut late = Story::with_pods(&spec(2, OLD, &json!({})), &["a"]);
     late.deleted();
     late.created("b", OLD);
