@@ -28,6 +28,12 @@ pub mod labels {
     pub const EXCLUDE_PREPARING_DELETE: &str = "apps.kruise.io/cloneset-scaling-exclude-preparing-delete";
 }
 
+/// Keys of labels on nodes.
+pub mod node_labels {
+    /// The node itself, as a part of the topology.
+    pub const HOSTNAME: &str = "kubernetes.io/hostname";
+}
+
 /// Keys of annotations.
 pub mod annotations {
     /// On pods: when the lifecycle state last changed, RFC 3339.

@@ -25,6 +25,16 @@ impl PodTemplate {
             .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
             .collect()
     }
+
+    /// The topology keys of the template's `topologySpreadConstraints`, in their order.
+    pub fn topology_keys(&self) -> Vec<String> {
+        let constraints = self
+            .0
+            .pointer("/spec/topologySpreadConstraints")
+            .and_then(Value::as_array);
+        let key = |constraint: &Value| Some(constraint.get("topologyKey")?.as_str()?.to_owned());
+        constraints.into_iter().flatten().filter_map(key).collect()
+    }
 }
 
 impl JsonSchema for PodTemplate {

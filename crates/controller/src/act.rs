@@ -73,6 +73,8 @@ pub enum Attempt {
     PutInService(String),
     /// Giving a pod up.
     Release(String),
+    /// Taking the names of pods that are gone off the spec.
+    Prune,
     /// Deleting a revision that is not used.
     Trim(String),
 }
@@ -87,6 +89,7 @@ impl Attempt {
             Self::Delete(..) => Work::Delete,
             Self::PutInService(_) => Work::PutInService,
             Self::Release(_) => Work::Release,
+            Self::Prune => Work::Prune,
             Self::Trim(_) => Work::Trim,
         }
     }
@@ -117,7 +120,7 @@ pub async fn act(context: &Context, cloneset: &CloneSet, memory: &mut Memory, pl
         };
     // Without its revision nothing may be made or replaced, but a new pod may enter service all the same.
     let possible = plan.actions.iter().filter(|action| match action {
-        Action::PutInService(_) => true,
+        Action::PutInService(_) | Action::PruneNames(_) => true,
         Action::DeletePod(deletion) if deletion.why == DeleteReason::Update => may_replace,
         Action::DeletePod(_)
         | Action::CreatePod(_)
@@ -299,6 +302,7 @@ fn attempt(action: &Action) -> Attempt {
         Action::DeletePod(deletion) => Attempt::Delete(deletion.name.clone(), deletion.why),
         Action::PutInService(pod) => Attempt::PutInService(pod.name.clone()),
         Action::ReleasePod(pod) => Attempt::Release(pod.name.clone()),
+        Action::PruneNames(_) => Attempt::Prune,
         Action::DeleteRevision { name, .. } => Attempt::Trim(name.clone()),
     }
 }

@@ -30,19 +30,22 @@ pub enum Work {
     PutInService,
     /// Giving pods up.
     Release,
+    /// Taking the names of pods that are gone off the spec.
+    Prune,
     /// Deleting revisions.
     Trim,
 }
 
 impl Work {
     /// Every kind.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Rehearsal,
         Self::Revision,
         Self::Create,
         Self::Delete,
         Self::PutInService,
         Self::Release,
+        Self::Prune,
         Self::Trim,
     ];
 }

@@ -102,6 +102,7 @@ pub async fn observe(context: &Context, key: &Key, memory: &mut Memory) -> Resul
         } else {
             Creation::Allowed
         },
+        nodes: None,
     })))
 }
 

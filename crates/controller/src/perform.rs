@@ -14,13 +14,13 @@ use cloneset_api::names::{labels, pod_conditions};
 use cloneset_plan::manifest::rfc3339;
 use cloneset_plan::normalise::canonical_text;
 use cloneset_plan::{
-    Action, DeleteReason, InService, NewPod, NewRevision, PodDeletion, Release, owner_reference,
+    Action, DeleteReason, InService, NewPod, NewRevision, PodDeletion, Pruning, Release, owner_reference,
 };
 use cloneset_status::facts::short_revision;
 use cloneset_status::{Pod, Revision, Runaway};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::Api;
-use kube::api::{Patch, Preconditions};
+use kube::api::{PartialObjectMeta, Patch, Preconditions};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use std::fmt::Debug;
@@ -58,6 +58,7 @@ pub async fn perform(context: &Context, cloneset: &CloneSet, action: &Action) ->
         Action::DeletePod(deletion) => delete_pod(context, cloneset, deletion).await,
         Action::PutInService(pod) => put_in_service(context, cloneset, pod).await,
         Action::ReleasePod(pod) => release_pod(context, cloneset, pod).await,
+        Action::PruneNames(names) => prune_names(context, cloneset, names).await,
         Action::DeleteRevision { name, uid } => {
             let target = Target::of::<Revision>(namespace(cloneset), "controllerrevisions");
             send::delete(context, &target, name, preconditions(uid, None)).await?;
@@ -215,6 +216,33 @@ async fn release_pod(context: &Context, cloneset: &CloneSet, pod: &Release) -> R
     let stored: Pod = send::patch(context, &target, &pod.name, None, &patch).await?;
     let expect = Expect::Version(version_of(&stored));
     Ok(Written::marked(Mark::new(Kind::Pod, &pod.name, &pod.uid, expect)))
+}
+
+/// The only write to a spec: names of pods that are gone leave `podsToDelete`, if it is still the list that was read.
+async fn prune_names(context: &Context, cloneset: &CloneSet, names: &Pruning) -> Result<Written, WriteError> {
+    let target = Target::of::<CloneSet>(namespace(cloneset), "clonesets");
+    let list = "/spec/scaleStrategy/podsToDelete";
+    let change = if names.keep.is_empty() {
+        json!({"op": "remove", "path": list})
+    } else {
+        json!({"op": "replace", "path": list, "value": names.keep})
+    };
+    let patch = json!([
+        {"op": "test", "path": "/metadata/uid", "value": uid(cloneset)},
+        {"op": "test", "path": list, "value": names.read},
+        change,
+    ]);
+    let patch = serde_json::from_value(patch).map_err(|error| WriteError::Malformed(error.to_string()))?;
+    let name = cloneset.metadata.name.as_deref().unwrap_or_default();
+    let stored: PartialObjectMeta<CloneSet> =
+        send::patch(context, &target, name, None, &Patch::Json::<Value>(patch)).await?;
+    let expect = Expect::Version(version_of(&stored));
+    Ok(Written::marked(Mark::new(
+        Kind::CloneSet,
+        name,
+        uid(cloneset),
+        expect,
+    )))
 }
 
 /// Gate, labels and annotations in one request: a patch of `pods/status` may carry all of them.

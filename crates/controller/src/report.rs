@@ -116,7 +116,7 @@ fn status(
 /// Deletions for an update are an update's business; a success tells only the kind of work, so it counts for both.
 fn is_scaling(work: Work, attempt: Option<&Attempt>) -> bool {
     match work {
-        Work::Create | Work::Release => true,
+        Work::Create | Work::Release | Work::Prune => true,
         Work::Delete => !matches!(attempt, Some(Attempt::Delete(_, DeleteReason::Update))),
         Work::Revision | Work::Rehearsal | Work::PutInService | Work::Trim => false,
     }
@@ -126,7 +126,7 @@ fn is_updating(work: Work, attempt: Option<&Attempt>) -> bool {
     match work {
         Work::Revision | Work::Rehearsal | Work::PutInService => true,
         Work::Delete => matches!(attempt, None | Some(Attempt::Delete(_, DeleteReason::Update))),
-        Work::Create | Work::Release | Work::Trim => false,
+        Work::Create | Work::Release | Work::Prune | Work::Trim => false,
     }
 }
 
@@ -218,6 +218,9 @@ fn describe(attempt: &Attempt) -> String {
         Attempt::Delete(name, _) => format!("cannot delete pod {name}"),
         Attempt::PutInService(name) => format!("cannot put pod {name} in service"),
         Attempt::Release(name) => format!("cannot give up pod {name}, which the selector no longer matches"),
+        Attempt::Prune => {
+            "cannot take the names of pods that are gone off spec.scaleStrategy.podsToDelete".to_owned()
+        }
         Attempt::Trim(name) => format!("cannot delete revision {name}"),
     }
 }
@@ -305,7 +308,7 @@ fn failure(attempt: &Attempt) -> Option<(&'static str, &'static str)> {
         Attempt::Create(_) => Some((events::FAILED_CREATE, "CreatePod")),
         Attempt::Delete(_, why) => Some((why.event_reasons().1, "DeletePod")),
         Attempt::Revision(_) => Some((events::FAILED_CREATE, "WriteRevision")),
-        Attempt::PutInService(_) | Attempt::Release(_) | Attempt::Trim(_) => None,
+        Attempt::PutInService(_) | Attempt::Release(_) | Attempt::Prune | Attempt::Trim(_) => None,
     }
 }
 

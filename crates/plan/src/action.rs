@@ -126,6 +126,8 @@ pub enum Action {
     PutInService(InService),
     /// Give a pod up without deleting it.
     ReleasePod(Release),
+    /// Take the names of pods that are gone off `scaleStrategy.podsToDelete`.
+    PruneNames(Pruning),
     /// Delete a revision that nothing uses.
     DeleteRevision {
         /// The revision.
@@ -141,7 +143,10 @@ impl Action {
         match self {
             Self::DeletePod(deletion) => Some(&deletion.uid),
             Self::ReleasePod(release) => Some(&release.uid),
-            Self::CreatePod(_) | Self::PutInService(_) | Self::DeleteRevision { .. } => None,
+            Self::CreatePod(_)
+            | Self::PutInService(_)
+            | Self::PruneNames(_)
+            | Self::DeleteRevision { .. } => None,
         }
     }
 }
@@ -169,6 +174,15 @@ pub struct Release {
     pub uid: String,
     /// Its resourceVersion: it must still have the labels it was given up for.
     pub resource_version: String,
+}
+
+/// Names to take off `scaleStrategy.podsToDelete`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pruning {
+    /// The list as it was read: it must still be that.
+    pub read: Vec<String>,
+    /// What is left of it.
+    pub keep: Vec<String>,
 }
 
 /// Why a pod is deleted.

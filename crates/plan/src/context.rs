@@ -39,7 +39,7 @@ impl<'a> Context<'a> {
             fact: PodFact {
                 is_new: revisions.is_new(pod),
                 preparing_delete: pod.lifecycle_state() == LifecycleState::PreparingDelete,
-                specified_delete: pod.is_marked_for_deletion(),
+                specified_delete: pod.is_marked_for_deletion() || desired.pods_to_delete.contains(pod.name()),
                 available: pod.is_available(desired.min_ready_seconds, now),
             },
         };

@@ -5,12 +5,15 @@
 //! a [`Problem`] too, never ignored.
 
 use crate::diff::Targets;
+use crate::priority::Priority;
 use crate::rules;
+use crate::scatter::Scatter;
 use cloneset_api::names::labels;
 use cloneset_api::{CloneSet, CloneSetSpec, IntOrString, Rounding};
 use cloneset_status::Held;
 use cloneset_status::selector::Selector;
 use cloneset_status::why::{Problem, Verdict};
+use std::collections::BTreeSet;
 
 /// Switches of the process, by Kruise's names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -61,6 +64,14 @@ pub struct Desired {
     pub revision_history_limit: usize,
     /// Do pods in `PreparingDelete` no longer count as replicas?
     pub exclude_preparing_delete: bool,
+    /// Names of pods that somebody asked to go.
+    pub pods_to_delete: BTreeSet<String>,
+    /// Which pods are updated first.
+    pub priority: Priority,
+    /// Which pods are spread over the update.
+    pub scatter: Scatter,
+    /// The labels of nodes over which pods are kept spread on scale-in: the template's `topologySpreadConstraints`.
+    pub topology_keys: Vec<String>,
     /// Which pods are ours; `None` when the selector is not valid.
     pub selector: Option<Selector>,
     /// What is wrong with the spec; empty for a good one.
@@ -128,6 +139,14 @@ impl Desired {
             ))
             .unwrap_or(0),
             exclude_preparing_delete: exclude.is_some_and(|value| value == "true"),
+            pods_to_delete: spec
+                .scale_strategy
+                .iter()
+                .flat_map(|scale| scale.pods_to_delete.iter().flatten().cloned())
+                .collect(),
+            priority: Priority::of(strategy.priority_strategy.as_ref()),
+            scatter: Scatter::of(strategy.scatter_strategy.as_deref()),
+            topology_keys: spec.template.topology_keys(),
             selector,
             problems: parse.problems,
         }
@@ -347,8 +366,8 @@ impl Parse {
     fn unsupported(&mut self, spec: &CloneSetSpec) {
         let CloneSetSpec {
             volume_claim_templates,
-            scale_strategy,
-            update_strategy,
+            scale_strategy: _,
+            update_strategy: _,
             lifecycle,
             progress_deadline_seconds: _,
             replicas: _,
@@ -365,30 +384,6 @@ impl Parse {
         list(
             "spec.volumeClaimTemplates",
             volume_claim_templates.as_ref().map_or(0, Vec::len),
-        );
-        let scale = scale_strategy.as_ref();
-        list(
-            "spec.scaleStrategy.podsToDelete",
-            scale
-                .and_then(|scale| scale.pods_to_delete.as_ref())
-                .map_or(0, Vec::len),
-        );
-        list(
-            "spec.updateStrategy.scatterStrategy",
-            update_strategy.scatter_strategy.as_ref().map_or(0, Vec::len),
-        );
-        let priority = update_strategy.priority_strategy.as_ref();
-        list(
-            "spec.updateStrategy.priorityStrategy.weightPriority",
-            priority
-                .and_then(|priority| priority.weight_priority.as_ref())
-                .map_or(0, Vec::len),
-        );
-        list(
-            "spec.updateStrategy.priorityStrategy.orderPriority",
-            priority
-                .and_then(|priority| priority.order_priority.as_ref())
-                .map_or(0, Vec::len),
         );
         let hooks = lifecycle.as_ref().map(|lifecycle| {
             [

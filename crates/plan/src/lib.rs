@@ -12,19 +12,22 @@ pub mod instance_ids;
 pub mod manifest;
 pub mod normalise;
 mod order;
+pub mod priority;
+mod prune;
 mod release;
 pub mod revision;
 mod rules;
 mod scale;
+pub mod scatter;
 pub mod snapshot;
 mod update;
 
 pub use action::{
-    Action, DeleteReason, InService, NewRevision, Outlook, Plan, PodDeletion, Release, RevisionWrite,
+    Action, DeleteReason, InService, NewRevision, Outlook, Plan, PodDeletion, Pruning, Release, RevisionWrite,
 };
 pub use desired::{Desired, Features, UpdateType};
 pub use manifest::{NewPod, owner_reference};
-pub use snapshot::{Creation, Snapshot};
+pub use snapshot::{Creation, NodeLabels, Snapshot};
 
 use cloneset_status::{Counts, Pod, Wait};
 use context::Context;
@@ -59,6 +62,7 @@ pub fn plan(snapshot: &Snapshot, desired: &Desired, features: Features, now: Tim
         &desired.targets(features, revisions.current_is_update()),
         context.members.iter().map(|member| member.fact),
     );
+    plan.waits.extend(raised_in_vain(&context));
     let scaling = scale::scale(&context, &diff);
     let mut moving = scaling.actions;
     plan.waits.extend(scaling.waits);
@@ -96,6 +100,8 @@ pub fn plan(snapshot: &Snapshot, desired: &Desired, features: Features, now: Tim
     plan.actions.extend(released);
     plan.actions.extend(moving);
     plan.waits.extend(in_service.waits);
+    plan.actions
+        .extend(prune::prune(&context).map(Action::PruneNames));
     let stored_current = snapshot
         .cloneset
         .status
@@ -143,6 +149,25 @@ fn outlook(context: &Context<'_>) -> Outlook {
         awaiting_confirmation: unavailable_updated(context).next().is_some()
             && unavailable_updated(context).all(|pod| pod.unconfirmed_gate().is_some()),
     }
+}
+
+/// A partition that is raised moves nothing unless a feature gate says so. What it would move then is the answer to why
+/// nothing happens.
+fn raised_in_vain(context: &Context<'_>) -> Option<Wait> {
+    if context.features.partition_rollback {
+        return None;
+    }
+    let features = Features {
+        partition_rollback: true,
+        ..context.features
+    };
+    let targets = context
+        .desired
+        .targets(features, context.revisions.current_is_update());
+    let pods = diff::diff(&targets, context.members.iter().map(|member| member.fact)).update_num;
+    (pods < 0).then_some(Wait::PartitionRaised {
+        pods: pods.saturating_neg(),
+    })
 }
 
 /// Pods of the update revision that are not available.

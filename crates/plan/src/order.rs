@@ -3,12 +3,15 @@
 //! Orders only; how many go is decided by `diff`. Every order is total (names break ties), so the same snapshot
 //! always gives the same plan.
 
+mod crowd;
+
+pub(crate) use crowd::Topology;
+
 use cloneset_api::names::annotations;
 use cloneset_api::names::pod_conditions::READY;
 use cloneset_status::Pod;
 use jiff::Timestamp;
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
 
 /// What every order starts with: unassigned first, then by phase.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,51 +64,23 @@ pub(crate) fn sort_for_update(pods: &mut [&Pod]) {
 }
 
 /// Sorts pods so that those to be deleted first come first. `is_available` is the availability with
-/// `minReadySeconds`.
-pub(crate) fn sort_for_scale_in(pods: &mut [&Pod], is_available: impl Fn(&Pod) -> bool) {
-    let ranks = same_node_ranks(pods);
+/// `minReadySeconds`; without a topology the pods are kept spread over nodes.
+pub(crate) fn sort_for_scale_in(
+    pods: &mut [&Pod],
+    topology: Option<Topology<'_>>,
+    is_available: impl Fn(&Pod) -> bool,
+) {
+    let ranks = crowd::ranks(pods, topology);
     pods.sort_by_cached_key(|pod| {
-        let ready = pod.condition_is_true(READY);
-        let rank = Reverse(ranks.get(pod.uid()).copied().unwrap_or(0));
         (
             Standing::of(pod),
             is_available(pod),
-            ready,
+            pod.condition_is_true(READY),
             deletion_cost(pod),
-            rank,
+            Reverse(ranks.get(pod.uid()).copied().unwrap_or_default()),
             Age::of(pod),
         )
     });
-}
-
-/// Per node, the pods in their own order of deletion get ranks n-1 … 0: the more pods share a node, the earlier
-/// one of them goes. Pods without a node rank 0. By UID.
-fn same_node_ranks<'a>(pods: &[&'a Pod]) -> BTreeMap<&'a str, usize> {
-    let mut by_node: BTreeMap<&str, Vec<&'a Pod>> = BTreeMap::new();
-    for &pod in pods {
-        if let Some(node) = pod.spec.node_name.as_deref().filter(|node| !node.is_empty()) {
-            by_node.entry(node).or_default().push(pod);
-        }
-    }
-    let mut ranks = BTreeMap::new();
-    for mut on_node in by_node.into_values() {
-        on_node.sort_by_cached_key(|pod| {
-            (
-                Standing::of(pod),
-                pod.condition_is_true(READY),
-                deletion_cost(pod),
-                Age::of(pod),
-            )
-        });
-        let count = on_node.len();
-        ranks.extend(
-            on_node
-                .into_iter()
-                .enumerate()
-                .map(|(index, pod)| (pod.uid(), count - 1 - index)),
-        );
-    }
-    ranks
 }
 
 /// The deletion cost; anything but a canonical int32 counts as 0, as in Kubernetes.
@@ -146,7 +121,7 @@ mod tests {
 
     fn scale_in_order(pods: &[Pod], available: &[&str]) -> Vec<String> {
         let mut sorted: Vec<&Pod> = pods.iter().collect();
-        sort_for_scale_in(&mut sorted, |pod| available.contains(&pod.name()));
+        sort_for_scale_in(&mut sorted, None, |pod| available.contains(&pod.name()));
         sorted.iter().map(|pod| pod.name().to_owned()).collect()
     }
 
@@ -185,26 +160,12 @@ mod tests {
     }
 
     #[test]
-    fn scenario_117_the_fuller_node_gives_first() {
+    fn the_fuller_node_gives_first() {
         let on = |name: &str, node: &str| pod(name, json!({"spec": {"nodeName": node}}));
-        let pods = [
-            on("a1", "a"),
-            on("a2", "a"),
-            on("a3", "a"),
-            on("b1", "b"),
-            on("b2", "b"),
-            on("c1", "c"),
-        ];
-        let refs: Vec<&Pod> = pods.iter().collect();
-        let ranks = same_node_ranks(&refs);
-        let by_name: Vec<_> = ranks.into_iter().collect();
+        let pods = [on("a1", "a"), on("b1", "b"), on("b2", "b"), on("c1", "c")];
         assert_eq!(
-            by_name,
-            [("a1", 2), ("a2", 1), ("a3", 0), ("b1", 1), ("b2", 0), ("c1", 0)]
-        );
-        assert_eq!(
-            scale_in_order(&pods, &["a1", "a2", "a3", "b1", "b2", "c1"])[..2],
-            ["a1", "a2"]
+            scale_in_order(&pods, &["a1", "b1", "b2", "c1"])[..2],
+            ["b1", "a1"]
         );
     }
 

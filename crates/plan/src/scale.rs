@@ -9,7 +9,7 @@ use crate::context::{Context, Member};
 use crate::diff::Diff;
 use crate::instance_ids::instance_ids;
 use crate::manifest::{NewPod, RevisionTemplate};
-use crate::order::sort_for_scale_in;
+use crate::order::{Topology, sort_for_scale_in};
 use crate::snapshot::Creation;
 use cloneset_status::{Pod, Wait};
 use jiff::SignedDuration;
@@ -148,6 +148,14 @@ pub(crate) fn new_pods<'a>(
     let name = snapshot.cloneset.metadata.name.as_deref().unwrap_or_default();
     let mut taken: BTreeSet<&str> = snapshot.pods.iter().flat_map(|pod| ids_of(pod)).collect();
     taken.extend(snapshot.reserved_ids.iter().map(String::as_str));
+    // A pod by a name that is asked to go would be deleted as soon as it is made.
+    taken.extend(
+        context
+            .desired
+            .pods_to_delete
+            .iter()
+            .filter_map(|name| id_of(name)),
+    );
     instance_ids(uid, &taken)
         .zip(revisions)
         .map(|(id, revision)| NewPod::new(name, id, revision, context.features.short_hash))
@@ -156,8 +164,11 @@ pub(crate) fn new_pods<'a>(
 
 /// The ids that a pod takes: that of its label and, as anybody may edit a label, that of its name.
 fn ids_of(pod: &Pod) -> impl Iterator<Item = &str> {
-    let of_name = pod.name().rsplit_once('-').map(|(_, id)| id);
-    pod.instance_id().into_iter().chain(of_name)
+    pod.instance_id().into_iter().chain(id_of(pod.name()))
+}
+
+fn id_of(name: &str) -> Option<&str> {
+    name.rsplit_once('-').map(|(_, id)| id)
 }
 
 /// How long a pod must have been there for its end not to count as a failed start.
@@ -197,13 +208,13 @@ fn surplus<'a>(context: &Context<'a>, diff: &Diff) -> Vec<Member<'a>> {
         .copied()
         .partition(|member| member.fact.is_new);
     let from_old = usize::try_from(diff.down_old).unwrap_or(0).min(down);
-    let mut chosen = first_to_go(old, from_old);
+    let mut chosen = first_to_go(context, old, from_old);
     let rest = down.saturating_sub(chosen.len());
-    chosen.extend(first_to_go(new, rest));
+    chosen.extend(first_to_go(context, new, rest));
     chosen
 }
 
-fn first_to_go(group: Vec<Member<'_>>, count: usize) -> Vec<Member<'_>> {
+fn first_to_go<'a>(context: &Context<'a>, group: Vec<Member<'a>>, count: usize) -> Vec<Member<'a>> {
     if count >= group.len() {
         return group;
     }
@@ -213,7 +224,11 @@ fn first_to_go(group: Vec<Member<'_>>, count: usize) -> Vec<Member<'_>> {
         .map(|member| member.pod.uid())
         .collect();
     let mut pods: Vec<&Pod> = group.iter().map(|member| member.pod).collect();
-    sort_for_scale_in(&mut pods, |pod| available.contains(pod.uid()));
+    let topology = context.snapshot.nodes.as_ref().map(|nodes| Topology {
+        keys: &context.desired.topology_keys,
+        nodes,
+    });
+    sort_for_scale_in(&mut pods, topology, |pod| available.contains(pod.uid()));
     let chosen: BTreeSet<&str> = pods.into_iter().take(count).map(Pod::uid).collect();
     group
         .into_iter()

@@ -5,8 +5,11 @@
 
 use cloneset_api::CloneSet;
 use cloneset_status::{Pod, Revision};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+/// Labels of nodes by the node's name.
+pub type NodeLabels = BTreeMap<String, Arc<BTreeMap<String, String>>>;
 
 /// One CloneSet and what it owns.
 #[derive(Clone, Debug)]
@@ -22,6 +25,9 @@ pub struct Snapshot {
     pub reserved_ids: BTreeSet<String>,
     /// May pods be created?
     pub creation: Creation,
+    /// The nodes its pods run on, where [`crate::Desired::topology_keys`] asks for them; `None` when they may not be
+    /// read.
+    pub nodes: Option<NodeLabels>,
 }
 
 /// May pods be created?

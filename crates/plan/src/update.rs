@@ -52,7 +52,7 @@ pub(crate) fn update(context: &Context<'_>, diff: &Diff) -> Updating {
         updating.waits.push(Wait::Paused { pods: held });
         return updating;
     }
-    let candidates = ordered(&wanted.candidates);
+    let candidates = ordered(context, &wanted.candidates);
     let unavailable = |member: &&Member<'_>| !member.fact.available;
     let at_target = |member: &&Member<'_>| member.fact.is_new == wanted.to_new;
     let count = |members: usize| i32::try_from(members).unwrap_or(i32::MAX);
@@ -134,17 +134,25 @@ fn wanted<'a>(context: &Context<'a>, diff: &Diff) -> Wanted<'a> {
     }
 }
 
-/// Unavailable pods first, whatever the order says otherwise: replacing them costs nothing.
-fn ordered<'a>(candidates: &[Member<'a>]) -> Vec<Member<'a>> {
+/// In the order of `behaviour.md` 5.4; then, with deviation 4, those whose update has begun and all others that are
+/// unavailable before the rest, whatever the user's order says: replacing them costs nothing.
+fn ordered<'a>(context: &Context<'a>, candidates: &[Member<'a>]) -> Vec<Member<'a>> {
     let mut pods: Vec<&Pod> = candidates.iter().map(|member| member.pod).collect();
     sort_for_update(&mut pods);
+    context.desired.priority.sort(&mut pods);
+    let all: Vec<&Pod> = context.members.iter().map(|member| member.pod).collect();
+    let pods = context.desired.scatter.spread(pods, &all);
     let place: BTreeMap<&str, usize> = pods
         .iter()
         .enumerate()
         .map(|(index, pod)| (pod.uid(), index))
         .collect();
     let mut ordered = candidates.to_vec();
-    ordered.sort_by_key(|member| (member.fact.available, place.get(member.pod.uid()).copied()));
+    ordered.sort_by_key(|member| {
+        let has_begun = member.pod.lifecycle_state() == LifecycleState::PreparingUpdate;
+        let place = place.get(member.pod.uid()).copied();
+        (!has_begun, member.fact.available, place)
+    });
     ordered
 }
 

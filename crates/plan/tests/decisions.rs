@@ -9,6 +9,8 @@
     reason = "a failed test is the point of a panic"
 )]
 
+#[path = "decisions/order.rs"]
+mod order;
 #[path = "decisions/pods.rs"]
 mod pods;
 #[path = "decisions/revisions.rs"]

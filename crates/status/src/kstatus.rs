@@ -126,7 +126,16 @@ pub(crate) fn set_ready(
         }
         set(list, types::RECONCILING, true, reason, message, now);
     }
-    set(list, types::READY, ready, reason, counted, now);
+    let mut message = counted;
+    // A wish that is not carried out although everything is at rest would be told nowhere else.
+    for wait in waits
+        .iter()
+        .filter(|wait| matches!(wait, Wait::PartitionRaised { .. }))
+    {
+        message.push_str("; ");
+        message.push_str(&wait.to_string());
+    }
+    set(list, types::READY, ready, reason, message, now);
 }
 
 /// Removes what [`set_ready`] sets.

@@ -42,6 +42,12 @@ pub enum Wait {
         /// Pods held back.
         pods: i32,
     },
+    /// Pods have the update revision beyond what a partition that was raised leaves for it, and going back by partition
+    /// is switched off.
+    PartitionRaised {
+        /// Pods that would go back.
+        pods: i32,
+    },
     /// Pods have no node yet; they enter service once they are scheduled.
     Unscheduled {
         /// Pods without a node.
@@ -88,6 +94,7 @@ impl Wait {
             | Self::Paused { .. }
             | Self::OnDelete { .. }
             | Self::UpdateBudget { .. }
+            | Self::PartitionRaised { .. }
             | Self::Unscheduled { .. }
             | Self::AwaitingConfirmation { .. }
             | Self::BackingOff
@@ -106,6 +113,7 @@ impl Wait {
             Self::Paused { .. } => "Paused",
             Self::OnDelete { .. } => "OnDelete",
             Self::UpdateBudget { .. } => "UpdateBudget",
+            Self::PartitionRaised { .. } => "PartitionRaised",
             Self::Unscheduled { .. } => "Unscheduled",
             Self::MinReadySeconds { .. } => "MinReadySeconds",
             Self::PodsFail { .. } => "PodsFail",
@@ -158,6 +166,14 @@ impl fmt::Display for Wait {
                 "{} to be updated until others are available (maxUnavailable)",
                 Waiting(*pods, "")
             ),
+            Self::PartitionRaised { pods } => {
+                let kept = if *pods == 1 { "pod keeps" } else { "pods keep" };
+                write!(
+                    f,
+                    "{pods} {kept} the update revision although the partition was raised: only with the feature gate \
+                     CloneSetPartitionRollback do pods go back by it; without, put the old template back"
+                )
+            }
             Self::Unscheduled { pods } => write!(f, "{} for a node", Waiting(*pods, "")),
             Self::MinReadySeconds { pods, until } => write!(
                 f,

@@ -8,7 +8,7 @@ use crate::store::Refusal;
 use crate::words::{Deed, version_of};
 use crate::world::World;
 use cloneset_api::names::pod_conditions::IN_PLACE_UPDATE_READY;
-use cloneset_plan::{Action, InService, NewPod, Plan, PodDeletion, Release, RevisionWrite};
+use cloneset_plan::{Action, InService, NewPod, Plan, PodDeletion, Pruning, Release, RevisionWrite};
 
 /// What acting did.
 #[derive(Clone, Debug, Default)]
@@ -79,6 +79,7 @@ impl World {
             Action::DeletePod(deletion) => self.delete(deletion),
             Action::PutInService(write) => self.put_in_service(write),
             Action::ReleasePod(pod) => Ok(self.release(pod)),
+            Action::PruneNames(names) => self.prune(names),
             Action::DeleteRevision { name, uid } => {
                 let version = self.version_of_revision(name);
                 Ok(self
@@ -159,6 +160,25 @@ impl World {
         self.store
             .release_pod(&pod.name, &pod.uid, &pod.resource_version)?;
         Ok(Deed::Release(version_of(&image.unwrap_or_default())))
+    }
+
+    fn prune(&mut self, names: &Pruning) -> Written {
+        let spec = &self.store.cloneset.spec;
+        let stored = spec
+            .scale_strategy
+            .as_ref()
+            .and_then(|scale| scale.pods_to_delete.as_ref());
+        if stored != Some(&names.read) {
+            return Ok(Err(Refusal::Raced));
+        }
+        self.judge(|oracle| oracle.pruned(names))?;
+        let keep = Some(names.keep.clone()).filter(|keep| !keep.is_empty());
+        self.store.change_cloneset(|cloneset| {
+            if let Some(scale) = &mut cloneset.spec.scale_strategy {
+                scale.pods_to_delete = keep;
+            }
+        });
+        Ok(Ok(Deed::Prune(names.read.len() - names.keep.len())))
     }
 
     fn version_of_revision(&self, name: &str) -> String {

@@ -39,7 +39,7 @@ impl Census {
             counts.updated += i32::from(is_new);
             counts.updated_ready += i32::from(is_new && ready);
             counts.updated_available += i32::from(is_new && available);
-            let kept = pod.label(labels::SPECIFIED_DELETE).is_none();
+            let kept = !is_named(store, pod);
             census.new_kept += i32::from(is_new && kept);
             census.old_kept += i32::from(!is_new && kept);
             census.new_unproven += i32::from(is_new && !available);
@@ -60,6 +60,14 @@ pub(crate) fn image_of(template: &serde_json::Value) -> &str {
         .pointer("/spec/containers/0/image")
         .and_then(serde_json::Value::as_str)
         .unwrap_or_default()
+}
+
+/// Did somebody ask for this very pod to go, by label or by name?
+pub(crate) fn is_named(store: &Store, pod: &Pod) -> bool {
+    let scale = store.cloneset.spec.scale_strategy.as_ref();
+    let names = scale.and_then(|scale| scale.pods_to_delete.as_ref());
+    let by_name = names.is_some_and(|names| names.iter().any(|name| name == pod.name()));
+    by_name || pod.label(labels::SPECIFIED_DELETE).is_some()
 }
 
 pub(crate) fn is_live(pod: &Pod) -> bool {
@@ -108,11 +116,7 @@ pub(crate) fn inventory(store: &Store, now: Timestamp) -> String {
     for pod in store.pods().filter(|pod| is_live(pod)) {
         let available = is_available(pod, min_ready_seconds, now);
         let state = if available { "available" } else { "unavailable" };
-        let marked = if pod.label(labels::SPECIFIED_DELETE).is_some() {
-            " marked"
-        } else {
-            ""
-        };
+        let marked = if is_named(store, pod) { " marked" } else { "" };
         *kinds
             .entry(format!("{} {state}{marked}", version_of(store.image(pod))))
             .or_default() += 1;

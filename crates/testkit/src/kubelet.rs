@@ -4,17 +4,37 @@
 //! readiness gates are True as well. It knows nothing of CloneSets.
 
 use crate::store::{Store, whole_seconds};
+use cloneset_api::names::node_labels::HOSTNAME;
 use cloneset_api::names::pod_conditions::READY;
+use cloneset_plan::NodeLabels;
 use cloneset_status::Pod;
 use cloneset_status::facts::{ContainerStatus, PodCondition};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+/// The part of the cluster that a node is in.
+const ZONE: &str = "topology.kubernetes.io/zone";
 /// The kubelet's word on the containers alone, without the gates.
 const CONTAINERS_READY: &str = "ContainersReady";
 /// Seconds between a delete and the end of the pod.
 pub(crate) const GRACE_SECONDS: i64 = 2;
+
+/// Nodes there are.
+const NODES: u64 = 3;
+
+/// The nodes with their labels: the first and the third are in one zone.
+pub(crate) fn nodes() -> NodeLabels {
+    let labels = |index: u64| {
+        let zone = (ZONE.to_owned(), format!("zone-{}", index % 2));
+        let name = (HOSTNAME.to_owned(), format!("node-{index}"));
+        Arc::new(BTreeMap::from([zone, name]))
+    };
+    (0..NODES)
+        .map(|index| (format!("node-{index}"), labels(index)))
+        .collect()
+}
 
 /// What becomes of a new pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,7 +182,7 @@ impl Kubelet {
     }
 
     fn schedule(&mut self, store: &mut Store, uid: &str, at: Timestamp, ready_after: Option<u32>) {
-        let node = format!("node-{}", self.arranged % 3);
+        let node = format!("node-{}", self.arranged % NODES);
         store.change_pod(uid, |pod| {
             pod.spec.node_name = Some(node);
             pod.status.phase = Some("Running".to_owned());

@@ -4,14 +4,14 @@
 //! planner worked out. Only the clock is that of deciding: a pod that becomes available by the passing of time
 //! alone while a write is under way is not held against the write. It changes nothing.
 
-use crate::census::{Census, image_of, is_available, is_live, template_image};
+use crate::census::{Census, image_of, is_available, is_live, is_named, template_image};
 use crate::limits::Limits;
 use crate::store::Store;
 use crate::words::version_of;
 use cloneset_api::CloneSetStatus;
 use cloneset_api::names::{labels, lifecycle, pod_conditions};
 use cloneset_plan::normalise::canonical_text;
-use cloneset_plan::{DeleteReason, InService, NewPod, PodDeletion};
+use cloneset_plan::{DeleteReason, InService, NewPod, PodDeletion, Pruning};
 use cloneset_status::Pod;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -68,7 +68,7 @@ impl<'a> Oracle<'a> {
         }
         self.availability_is_kept(pod, deletion)?;
         match deletion.why {
-            DeleteReason::Specified => was_named(pod),
+            DeleteReason::Specified => self.was_named(pod),
             DeleteReason::ScaleIn | DeleteReason::Update => self.partition_is_kept(pod, deletion.why),
         }
     }
@@ -140,6 +140,36 @@ impl<'a> Oracle<'a> {
         let to_normal = write.labels.contains_key(labels::LIFECYCLE_STATE);
         rule(!to_normal || pod.has_node(), || {
             format!("{} is put in service without a node", pod.name())
+        })
+    }
+
+    fn was_named(&self, pod: &Pod) -> Result<(), String> {
+        rule(is_named(self.store, pod), || {
+            format!("S2: {} is deleted as named, but nobody named it", pod.name())
+        })
+    }
+
+    /// Names are taken off `podsToDelete`; the store still has them. What is left must be what is still to be done, and in
+    /// its old order.
+    pub(crate) fn pruned(&self, names: &Pruning) -> Result<(), String> {
+        let pending = |name: &&String| {
+            let pod = self.store.pod(name);
+            pod.is_some_and(|pod| !matches!(pod.status.phase.as_deref(), Some("Succeeded" | "Failed")))
+        };
+        // A pod that ended since the plan was made may stay on the list for another pass.
+        let lost: Vec<&String> = names
+            .read
+            .iter()
+            .filter(pending)
+            .filter(|name| !names.keep.contains(name))
+            .collect();
+        rule(lost.is_empty(), || {
+            format!("podsToDelete loses {lost:?}, whose pods are not gone")
+        })?;
+        let mut left = names.read.iter();
+        let in_order = names.keep.iter().all(|kept| left.any(|read| read == kept));
+        rule(in_order && names.keep.len() < names.read.len(), || {
+            format!("podsToDelete becomes {:?} of {:?}", names.keep, names.read)
         })
     }
 
@@ -229,12 +259,6 @@ impl<'a> Oracle<'a> {
             )
         })
     }
-}
-
-fn was_named(pod: &Pod) -> Result<(), String> {
-    rule(pod.label(labels::SPECIFIED_DELETE).is_some(), || {
-        format!("S2: {} is deleted as named, but nobody named it", pod.name())
-    })
 }
 
 fn rule(holds: bool, broken: impl FnOnce() -> String) -> Result<(), String> {

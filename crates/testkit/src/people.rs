@@ -72,6 +72,29 @@ impl World {
         });
     }
 
+    /// Somebody names pods in `scaleStrategy.podsToDelete`, after those that are named already.
+    pub fn name_to_delete(&mut self, pods: &[&str]) {
+        let scale = self.store.cloneset.spec.scale_strategy.as_ref();
+        let mut names = scale
+            .and_then(|scale| scale.pods_to_delete.clone())
+            .unwrap_or_default();
+        for pod in pods.iter().map(ToString::to_string) {
+            if !names.contains(&pod) {
+                names.push(pod);
+            }
+        }
+        self.edit(&json!({"scaleStrategy": {"podsToDelete": names}}));
+    }
+
+    /// Somebody labels the pod.
+    pub fn label(&mut self, pod: &Pod, key: &str, value: &str) {
+        self.tell(format!("somebody labels {} {key}={value}", pod.name()));
+        self.store.change_pod(pod.uid(), |pod| {
+            let labels = pod.metadata.labels.get_or_insert_default();
+            labels.insert(key.to_owned(), value.to_owned());
+        });
+    }
+
     /// Somebody deletes or evicts the pod.
     pub fn delete_by_hand(&mut self, pod: &Pod) {
         self.tell(format!("somebody deletes {}", pod.name()));

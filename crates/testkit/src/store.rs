@@ -37,6 +37,8 @@ pub(crate) struct Store {
     /// Pods that may exist at a time.
     pub(crate) quota: Option<usize>,
     last_version: u64,
+    /// The last version that was more than a status.
+    last_matter: u64,
     last_uid: u64,
 }
 
@@ -50,6 +52,7 @@ impl Store {
             strangers: BTreeSet::new(),
             quota: None,
             last_version: 100,
+            last_matter: 100,
             last_uid: 0,
         }
     }
@@ -79,13 +82,14 @@ impl Store {
         self.images.get(pod.uid()).map_or("", String::as_str)
     }
 
-    /// Grows with every change.
+    /// Grows with every change that is more than a status.
     pub(crate) fn version(&self) -> u64 {
-        self.last_version
+        self.last_matter
     }
 
     fn next_version(&mut self) -> String {
         self.last_version += 1;
+        self.last_matter = self.last_version;
         self.last_version.to_string()
     }
 
@@ -165,7 +169,7 @@ impl Store {
     pub(crate) fn remove_pod(&mut self, uid: &str) {
         self.pods.retain(|_, pod| pod.uid() != uid);
         self.images.remove(uid);
-        self.last_version += 1;
+        self.next_version();
     }
 
     /// Any write to a pod; one that changes nothing makes no new version. False when there is no such pod.
@@ -178,6 +182,7 @@ impl Store {
         change(pod);
         if *pod != before {
             self.last_version += 1;
+            self.last_matter = self.last_version;
             pod.metadata.resource_version = Some(self.last_version.to_string());
         }
         true
@@ -240,7 +245,12 @@ impl Store {
             let generation = cloneset.metadata.generation.get_or_insert(0);
             *generation += 1;
         }
-        cloneset.metadata.resource_version = Some(self.next_version());
+        let matter = self.last_matter;
+        let version = self.next_version();
+        if cloneset.spec == self.cloneset.spec && cloneset.metadata == self.cloneset.metadata {
+            self.last_matter = matter;
+        }
+        cloneset.metadata.resource_version = Some(version);
         self.cloneset = Arc::new(cloneset);
     }
 }

@@ -33,6 +33,8 @@ pub enum Deed {
     Serve(String),
     /// A pod was given up.
     Release(String),
+    /// So many names were taken off `podsToDelete`.
+    Prune(usize),
 }
 
 impl Deed {
@@ -44,6 +46,7 @@ impl Deed {
             Self::Create(version) => format!("create {count}{version}"),
             Self::Serve(version) => format!("serve {count}{version}"),
             Self::Release(version) => format!("release {count}{version}"),
+            Self::Prune(names) => format!("drop {names} of podsToDelete"),
             Self::Delete(version, why) => {
                 let why = match why {
                     DeleteReason::ScaleIn => "as surplus",

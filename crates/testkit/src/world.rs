@@ -6,7 +6,7 @@
 use crate::act::Acted;
 use crate::census::{Census, image_of, template_image};
 use crate::failure::Failure;
-use crate::kubelet::{Kubelet, later};
+use crate::kubelet::{Kubelet, later, nodes};
 use crate::limits::Limits;
 use crate::store::Store;
 use crate::trace::Trace;
@@ -158,6 +158,7 @@ impl World {
                 Some(hold) if hold.holds(&self.store, self.now) => Creation::BackingOff,
                 _ => Creation::Allowed,
             },
+            nodes: Some(nodes()),
         }
     }
 

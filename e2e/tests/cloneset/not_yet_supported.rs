@@ -32,8 +32,6 @@ fn fields() -> Vec<Field> {
     };
     let hook = json!({"labelsHandler": {"example.com/held": "true"}});
     let finalizer_hook = json!({"finalizersHandler": ["example.com/held"]});
-    let weights = json!({"weightPriority": [{"weight": 50, "matchSelector": {"matchLabels": {"app": "x"}}}]});
-    let order = json!({"orderPriority": [{"orderedKey": "order"}]});
     let claims = json!([{
         "metadata": {"name": "data"},
         "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}}
@@ -50,24 +48,6 @@ fn fields() -> Vec<Field> {
             "spec.updateStrategy.type",
             "type",
             json!("InPlaceOnly"),
-        ),
-        strategy(
-            "weights",
-            "spec.updateStrategy.priorityStrategy.weightPriority",
-            "priorityStrategy",
-            weights,
-        ),
-        strategy(
-            "order",
-            "spec.updateStrategy.priorityStrategy.orderPriority",
-            "priorityStrategy",
-            order,
-        ),
-        strategy(
-            "scatter",
-            "spec.updateStrategy.scatterStrategy",
-            "scatterStrategy",
-            json!([{"key": "a", "value": "b"}]),
         ),
         top(
             "pre-delete",
@@ -92,12 +72,6 @@ fn fields() -> Vec<Field> {
             "spec.volumeClaimTemplates",
             "volumeClaimTemplates",
             claims,
-        ),
-        top(
-            "named-pods",
-            "spec.scaleStrategy.podsToDelete",
-            "scaleStrategy",
-            json!({"podsToDelete": ["named-pods-x"]}),
         ),
     ]
 }

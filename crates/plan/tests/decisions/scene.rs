@@ -1,11 +1,13 @@
 //! Snapshots written down by hand, and plans read back as text.
 
 use cloneset_api::CloneSet;
-use cloneset_plan::{Action, Creation, DeleteReason, Desired, Features, Plan, RevisionWrite, Snapshot, plan};
+use cloneset_plan::{
+    Action, Creation, DeleteReason, Desired, Features, NodeLabels, Plan, RevisionWrite, Snapshot, plan,
+};
 use cloneset_status::{Pod, Revision};
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// The moment of every decision.
@@ -22,6 +24,7 @@ pub(crate) struct Scene {
     reserved: BTreeSet<String>,
     creation: Creation,
     features: Features,
+    nodes: Option<NodeLabels>,
 }
 
 /// A template that runs this image.
@@ -57,6 +60,7 @@ impl Scene {
             reserved: BTreeSet::new(),
             creation: Creation::Allowed,
             features: Features::default(),
+            nodes: None,
         }
     }
 
@@ -72,6 +76,15 @@ impl Scene {
 
     pub(crate) fn reserve(mut self, id: &str) -> Self {
         self.reserved.insert(id.to_owned());
+        self
+    }
+
+    /// The node of this name has this label.
+    pub(crate) fn node(mut self, name: &str, key: &str, value: &str) -> Self {
+        let labels = BTreeMap::from([(key.to_owned(), value.to_owned())]);
+        self.nodes
+            .get_or_insert_default()
+            .insert(name.to_owned(), Arc::new(labels));
         self
     }
 
@@ -149,6 +162,7 @@ impl Scene {
             revisions: revisions.collect(),
             reserved_ids: self.reserved.clone(),
             creation: self.creation,
+            nodes: self.nodes.clone(),
         }
     }
 
@@ -248,6 +262,7 @@ pub(crate) fn deeds(plan: &Plan) -> Vec<String> {
         }
         Action::PutInService(write) => format!("serve {}", write.name),
         Action::ReleasePod(release) => format!("release {} ({})", release.name, release.uid),
+        Action::PruneNames(names) => format!("keep {:?} of {:?}", names.keep, names.read),
         Action::DeleteRevision { name, uid } => format!("forget {name} ({uid})"),
     });
     revision.chain(actions).collect()

@@ -29,22 +29,6 @@ fn a_blocked_spec_changes_nothing_and_says_why() {
             json!({"volumeClaimTemplates": [{"metadata": {"name": "data"}}]}),
         ),
         (
-            "spec.scaleStrategy.podsToDelete",
-            json!({"scaleStrategy": {"podsToDelete": ["web-0"]}}),
-        ),
-        (
-            "spec.updateStrategy.scatterStrategy",
-            json!({"updateStrategy": {"scatterStrategy": [{"key": "a", "value": "b"}]}}),
-        ),
-        (
-            "spec.updateStrategy.priorityStrategy.orderPriority",
-            json!({"updateStrategy": {"priorityStrategy": {"orderPriority": [{"orderedKey": "a"}]}}}),
-        ),
-        (
-            "spec.updateStrategy.priorityStrategy.weightPriority",
-            json!({"updateStrategy": {"priorityStrategy": {"weightPriority": [{"weight": 1, "matchSelector": {"matchLabels": {"a": "b"}}}]}}}),
-        ),
-        (
             "spec.lifecycle.preDelete",
             json!({"lifecycle": {"preDelete": {"labelsHandler": {"a": "b"}}}}),
         ),

@@ -40,6 +40,7 @@ fn left_behind() -> Snapshot {
             .collect(),
         reserved_ids: std::collections::BTreeSet::new(),
         creation: Creation::Allowed,
+        nodes: None,
     }
 }
 

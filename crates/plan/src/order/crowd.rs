@@ -1,0 +1,241 @@
+//! How crowded the place of a pod is: on scale-in the fuller node, or the fuller part of the topology, gives first
+//! (`behaviour.md` 4.5).
+//!
+//! Ranks only; what they weigh among the other criteria is `order`'s to say.
+
+use super::{Age, Standing, deletion_cost};
+use crate::snapshot::NodeLabels;
+use cloneset_api::names::node_labels::HOSTNAME;
+use cloneset_api::names::pod_conditions::READY;
+use cloneset_status::Pod;
+use std::cmp::{Ordering, Reverse};
+use std::collections::BTreeMap;
+
+/// A pod with a higher rank is deleted earlier.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Rank(f64);
+
+impl Rank {
+    fn of(count: usize) -> Self {
+        Self(u32::try_from(count).map_or(f64::MAX, f64::from))
+    }
+}
+
+// By `total_cmp`, which orders every float, so that a sort can never meet a contradiction.
+impl Ord for Rank {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.total_cmp(&other.0)
+    }
+}
+
+impl PartialOrd for Rank {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Rank {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Rank {}
+
+/// Ranks by UID; a pod that is not there has rank 0.
+pub(super) type Ranks<'a> = BTreeMap<&'a str, Rank>;
+
+/// The parts of a cluster that pods are to be spread over.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Topology<'a> {
+    /// The keys of the template's `topologySpreadConstraints`.
+    pub(crate) keys: &'a [String],
+    /// The labels of the nodes.
+    pub(crate) nodes: &'a NodeLabels,
+}
+
+/// The ranks of a group of pods.
+pub(super) fn ranks<'a>(pods: &[&'a Pod], topology: Option<Topology<'_>>) -> Ranks<'a> {
+    let on_nodes = same_node_ranks(pods);
+    match topology {
+        Some(topology) if !topology.keys.is_empty() => topology_ranks(pods, topology, &on_nodes),
+        _ => on_nodes,
+    }
+}
+
+fn node_of(pod: &Pod) -> Option<&str> {
+    pod.spec.node_name.as_deref().filter(|node| !node.is_empty())
+}
+
+/// Per node, the pods in their own order of deletion get ranks n-1 … 0: the more pods share a node, the earlier
+/// one of them goes. Pods without a node rank 0.
+fn same_node_ranks<'a>(pods: &[&'a Pod]) -> Ranks<'a> {
+    let mut ranks = Ranks::new();
+    for mut on_node in grouped(pods, node_of).into_values() {
+        sort_within(&mut on_node, &Ranks::new());
+        let count = on_node.len();
+        let ranked = on_node.into_iter().enumerate();
+        ranks.extend(ranked.map(|(index, pod)| (pod.uid(), Rank::of(count - 1 - index))));
+    }
+    ranks
+}
+
+/// Per key, pods are grouped by the value on their node (nodes that lack it are skipped), and of a group of n the
+/// i-th to go gets `(n - i) * ln(t + 2)`, where t is the number of values; the sum over all keys counts.
+///
+/// Zone a with 3 pods, zone b with 1: ln 4 times 3, 2, 1 in a and ln 4 times 1 in b.
+fn topology_ranks<'a>(pods: &[&'a Pod], topology: Topology<'_>, on_nodes: &Ranks<'a>) -> Ranks<'a> {
+    let mut ranks = Ranks::new();
+    for key in topology.keys {
+        let value_of = |pod: &Pod| topology.nodes.get(node_of(pod)?)?.get(key).map(String::as_str);
+        let groups = grouped(pods, value_of);
+        let weight = Rank::of(groups.len().saturating_add(2)).0.ln();
+        let none = Ranks::new();
+        let within = if key == HOSTNAME { &none } else { on_nodes };
+        for mut group in groups.into_values() {
+            sort_within(&mut group, within);
+            let count = group.len();
+            for (index, pod) in group.into_iter().enumerate() {
+                ranks.entry(pod.uid()).or_default().0 += Rank::of(count - index).0 * weight;
+            }
+        }
+    }
+    ranks
+}
+
+fn grouped<'a, 'k>(
+    pods: &[&'a Pod],
+    place: impl Fn(&'a Pod) -> Option<&'k str>,
+) -> BTreeMap<&'k str, Vec<&'a Pod>> {
+    let mut groups: BTreeMap<&str, Vec<&Pod>> = BTreeMap::new();
+    for &pod in pods {
+        if let Some(place) = place(pod) {
+            groups.entry(place).or_default().push(pod);
+        }
+    }
+    groups
+}
+
+/// The order of deletion within one place.
+fn sort_within(pods: &mut [&Pod], ranks: &Ranks<'_>) {
+    pods.sort_by_cached_key(|pod| {
+        (
+            Standing::of(pod),
+            pod.condition_is_true(READY),
+            deletion_cost(pod),
+            Reverse(ranks.get(pod.uid()).copied().unwrap_or_default()),
+            Age::of(pod),
+        )
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use std::sync::Arc;
+
+    const ZONE: &str = "topology.kubernetes.io/zone";
+
+    fn on(name: &str, node: Option<&str>) -> Pod {
+        serde_json::from_value(json!({
+            "metadata": {"name": name, "uid": name, "creationTimestamp": "2026-01-01T00:00:00Z"},
+            "spec": {"nodeName": node},
+            "status": {"phase": "Running", "conditions": [
+                {"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:10Z"}
+            ]}
+        }))
+        .unwrap()
+    }
+
+    fn spread<'a>(pods: &[&'a Pod], keys: &[&str], zones: &[(&str, &str)]) -> Vec<(&'a str, i32)> {
+        let nodes: NodeLabels = zones
+            .iter()
+            .map(|(node, zone)| {
+                let labels = [(ZONE, zone), (HOSTNAME, node)];
+                let labels = labels.map(|(key, value)| (key.to_owned(), (*value).to_owned()));
+                ((*node).to_owned(), Arc::new(labels.into()))
+            })
+            .collect();
+        let keys: Vec<String> = keys.iter().map(ToString::to_string).collect();
+        let topology = Topology {
+            keys: &keys,
+            nodes: &nodes,
+        };
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "small numbers, rounded for the eye"
+        )]
+        let rounded = |rank: Rank| (rank.0 * 10.0).round() as i32;
+        ranks(pods, Some(topology))
+            .into_iter()
+            .map(|(pod, rank)| (pod, rounded(rank)))
+            .collect()
+    }
+
+    #[test]
+    fn scenario_117_on_the_fuller_node_ranks_are_higher() {
+        let pods = [
+            on("a1", Some("a")),
+            on("a2", Some("a")),
+            on("a3", Some("a")),
+            on("b1", Some("b")),
+            on("b2", Some("b")),
+            on("c1", Some("c")),
+            on("d1", Some("d")),
+            on("d2", Some("d")),
+            on("d3", Some("d")),
+            on("u1", None),
+            on("u2", Some("")),
+        ];
+        let pods: Vec<&Pod> = pods.iter().collect();
+        let rank = |count| Rank::of(count);
+        let expected = [
+            ("a1", rank(2)),
+            ("a2", rank(1)),
+            ("a3", rank(0)),
+            ("b1", rank(1)),
+            ("b2", rank(0)),
+            ("c1", rank(0)),
+            ("d1", rank(2)),
+            ("d2", rank(1)),
+            ("d3", rank(0)),
+        ];
+        assert_eq!(ranks(&pods, None), Ranks::from(expected), "others have rank 0");
+    }
+
+    /// Nodes a and b in zone x hold 2 and 1 pods, node c in zone y holds 1: the first of the fuller node in the fuller
+    /// zone goes first.
+    #[test]
+    fn scenario_119_the_ranks_of_all_constraints_add_up() {
+        let pods = [
+            on("a1", Some("a")),
+            on("a2", Some("a")),
+            on("b1", Some("b")),
+            on("c1", Some("c")),
+        ];
+        let pods: Vec<&Pod> = pods.iter().collect();
+        let zones = [("a", "x"), ("b", "x"), ("c", "y")];
+        // ln 4 = 1.386 for 2 zones; in zone x the pod of the fuller node goes first.
+        assert_eq!(
+            spread(&pods, &[ZONE], &zones),
+            [("a1", 42), ("a2", 28), ("b1", 14), ("c1", 14)]
+        );
+        // ln 5 = 1.609 for 3 nodes.
+        assert_eq!(
+            spread(&pods, &[HOSTNAME], &zones),
+            [("a1", 32), ("a2", 16), ("b1", 16), ("c1", 16)]
+        );
+        assert_eq!(
+            spread(&pods, &[ZONE, HOSTNAME], &zones),
+            [("a1", 74), ("a2", 44), ("b1", 30), ("c1", 30)]
+        );
+    }
+
+    #[test]
+    fn a_node_that_is_not_known_or_lacks_the_label_adds_nothing() {
+        let pods = [on("a1", Some("a")), on("z1", Some("z")), on("u1", None)];
+        let pods: Vec<&Pod> = pods.iter().collect();
+        assert_eq!(spread(&pods, &[ZONE, "rack"], &[("a", "x")]), [("a1", 11)]);
+    }
+}

@@ -1,0 +1,211 @@
+//! Which pods go first: the user's order on updates, topology on scale-in, and pods that are asked for by name.
+
+use crate::scene::{Scene, deeds, waits};
+use cloneset_plan::Features;
+use serde_json::{Value, json};
+
+const ZONE: &str = "topology.kubernetes.io/zone";
+
+/// One pod at a time is updated; so the first deed tells who is first.
+fn first(strategy: &Value, pods: &[(&str, Value)]) -> String {
+    let mut spec = json!({"replicas": pods.len(), "updateStrategy": {"maxUnavailable": 1}});
+    for (key, value) in strategy.as_object().unwrap() {
+        spec["updateStrategy"][key] = value.clone();
+    }
+    let scene = pods.iter().fold(Scene::of(&spec), |scene, (words, labels)| {
+        scene.pod_with(words, &json!({"metadata": {"labels": labels}}))
+    });
+    deeds(&scene.plan()).join("; ")
+}
+
+#[test]
+fn weights_keys_and_scatter_say_which_pod_is_updated_first() {
+    let pods = [
+        ("old", json!({})),
+        ("old", json!({"tier": "gold", "shard": "db-2"})),
+        ("old", json!({"tier": "gold", "shard": "db-10"})),
+        ("old", json!({"tier": "lead"})),
+    ];
+    let weights = json!([
+        {"weight": 20, "matchSelector": {"matchLabels": {"tier": "gold"}}},
+        {"weight": 30, "matchSelector": {"matchLabels": {"tier": "lead"}}},
+        {"weight": 15, "matchSelector": {"matchExpressions": [{"key": "shard", "operator": "In", "values": ["db-10"]}]}}
+    ]);
+    let first = |strategy: Value| first(&strategy, &pods);
+    assert_eq!(first(json!({})), "delete web-0 (uid-0) for update");
+    assert_eq!(
+        first(json!({"priorityStrategy": {"weightPriority": weights}})),
+        "delete web-2 (uid-2) for update"
+    );
+    assert_eq!(
+        first(json!({"priorityStrategy": {"orderPriority": [{"orderedKey": "shard"}]}})),
+        "delete web-0 (uid-0) for update",
+        "pods without the key come first"
+    );
+    assert_eq!(
+        first(json!({"scatterStrategy": [{"key": "tier", "value": "gold"}]})),
+        "delete web-1 (uid-1) for update"
+    );
+}
+
+/// Deviation 4: whatever the user's order says, a pod that is broken already costs nothing.
+#[test]
+fn regressions_13_and_14_broken_pods_come_before_the_users_order() {
+    let broken_and_healthy = [("old", json!({"first": "yes"})), ("old broken", json!({}))];
+    let preferring = |key: &str| {
+        json!({"priorityStrategy": {"weightPriority": [
+            {"weight": 100, "matchSelector": {"matchLabels": {key: "yes"}}}
+        ]}})
+    };
+    for strategy in [preferring("nobody"), preferring("first"), json!({})] {
+        assert_eq!(
+            first(&strategy, &broken_and_healthy),
+            "delete web-1 (uid-1) for update if still rv-1",
+            "{strategy}"
+        );
+    }
+}
+
+/// Its update has begun, so it is finished before others begin, also before others that are broken.
+#[test]
+fn scenario_143_a_pod_that_is_preparing_comes_first() {
+    let preparing = json!({"lifecycle.apps.kruise.io/state": "PreparingUpdate"});
+    let pods = [
+        ("old", json!({"first": "yes"})),
+        ("old broken", json!({"first": "yes"})),
+        ("old", preparing),
+    ];
+    let strategy = json!({
+        "maxUnavailable": 2,
+        "priorityStrategy": {"weightPriority": [{"weight": 9, "matchSelector": {"matchLabels": {"first": "yes"}}}]}
+    });
+    assert_eq!(
+        first(&strategy, &pods),
+        "delete web-2 (uid-2) for update if still rv-2; delete web-1 (uid-1) for update if still rv-1"
+    );
+}
+
+#[test]
+fn on_scale_in_the_fuller_part_of_the_topology_gives_first() {
+    let spread = json!({
+        "replicas": 2,
+        "template": {"spec": {"topologySpreadConstraints": [{"topologyKey": ZONE, "maxSkew": 1}]}}
+    });
+    let three = || {
+        Scene::of(&spread)
+            .revision("web-new", 3, "new")
+            .pods(3, "new")
+            .cloneset(&json!({"spec": {"updateStrategy": {"paused": true}}}))
+    };
+    let by_zone = three()
+        .node("node-0", ZONE, "a")
+        .node("node-1", ZONE, "b")
+        .node("node-2", ZONE, "b");
+    let deleted = |scene: &Scene| {
+        let deeds = deeds(&scene.plan());
+        deeds
+            .into_iter()
+            .filter(|deed| deed.starts_with("delete"))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(deleted(&by_zone), ["delete web-1 (uid-1) as surplus"]);
+    assert_eq!(
+        deleted(&three()),
+        ["delete web-0 (uid-0) as surplus"],
+        "nodes that may not be read: by node alone"
+    );
+}
+
+fn naming(names: &[&str], replicas: i32) -> Scene {
+    Scene::of(&json!({
+        "replicas": replicas, "scaleStrategy": {"podsToDelete": names}, "updateStrategy": {"maxUnavailable": 1}
+    }))
+}
+
+#[test]
+fn a_pod_that_is_named_goes_like_one_that_is_labelled() {
+    assert_eq!(
+        deeds(&naming(&["web-1"], 3).pods(3, "new").plan()),
+        ["delete web-1 (uid-1) as asked"]
+    );
+    let two = naming(&["web-1"], 3).pod("new marked").pods(2, "new").plan();
+    assert_eq!(deeds(&two), ["delete web-0 (uid-0) as asked"]);
+    assert_eq!(
+        waits(&two),
+        ["1 available pod waits to be deleted until others are available (maxUnavailable)"]
+    );
+}
+
+#[test]
+fn scenario_17_a_name_is_dropped_once_its_pod_is_gone_and_only_then() {
+    let names = ["web-0", "web-1", "web-2", "web-9"];
+    let scene = naming(&names, 1)
+        .pod("new")
+        .pod("new terminating")
+        .pod("new failed")
+        .pods(1, "new broken");
+    assert_eq!(
+        deeds(&scene.plan()),
+        [
+            "delete web-0 (uid-0) as asked",
+            r#"keep ["web-0", "web-1"] of ["web-0", "web-1", "web-2", "web-9"]"#
+        ]
+    );
+    let left = naming(&["web-9"], 1).pod("new").plan();
+    assert_eq!(deeds(&left), [r#"keep [] of ["web-9"]"#]);
+}
+
+#[test]
+fn a_list_is_left_alone_where_its_author_has_to_act() {
+    let twice = naming(&["web-9", "web-9"], 1).pod("new").plan();
+    assert_eq!(deeds(&twice), [""; 0]);
+    let stopped = naming(&["web-9"], 1).pod("new").stop_creation().plan();
+    assert_eq!(deeds(&stopped), [""; 0]);
+}
+
+/// Another leader picks the same names, and the list may not be pruned yet.
+#[test]
+fn no_pod_is_made_by_a_name_that_is_asked_to_go() {
+    let names = |plan: &cloneset_plan::Plan| -> Vec<String> {
+        plan.actions
+            .iter()
+            .filter_map(|action| match action {
+                cloneset_plan::Action::CreatePod(new) => Some(new.name.clone()),
+                _ => None,
+            })
+            .collect()
+    };
+    let first = names(&naming(&[], 1).plan());
+    let named = names(&naming(&[&first[0]], 1).plan());
+    assert_eq!(named.len(), 1);
+    assert_ne!(named, first);
+}
+
+#[test]
+fn a_partition_raised_in_vain_says_so() {
+    let raised = json!({"replicas": 5, "updateStrategy": {"partition": 4, "maxUnavailable": 2}});
+    let scene = Scene::of(&raised).pod("old").pods(4, "new");
+    let plan = scene.plan();
+    assert_eq!(deeds(&plan), [""; 0]);
+    assert_eq!(
+        waits(&plan),
+        [
+            "3 pods keep the update revision although the partition was raised: only with the feature gate \
+             CloneSetPartitionRollback do pods go back by it; without, put the old template back"
+        ]
+    );
+    let rollback = Features {
+        partition_rollback: true,
+        ..Features::default()
+    };
+    let plan = scene.features(rollback).plan();
+    assert_eq!(
+        deeds(&plan),
+        [
+            "delete web-1 (uid-1) for update",
+            "delete web-2 (uid-2) for update"
+        ]
+    );
+    let reached = Scene::of(&raised).pods(4, "old").pod("new").plan();
+    assert_eq!(waits(&reached), [""; 0]);
+}
