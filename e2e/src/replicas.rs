@@ -63,9 +63,13 @@ pub async fn in_place_of_the_installed(
     });
     let outcome = outcome.catch_unwind().await;
     let put_back = install::with_values(&cluster, &[]).await;
-    let put_back = put_back.context("no controller is installed now: `helm upgrade` brings it back");
+    let put_back = put_back.context("no controller is installed now; `helm upgrade` brings it back");
     match outcome {
-        Ok(result) => result.and(put_back),
+        Ok(Ok(())) => put_back,
+        Ok(Err(error)) => {
+            let _ = put_back.inspect_err(|error| eprintln!("besides: {error:#}"));
+            Err(error)
+        }
         Err(panic) => resume_unwind(panic),
     }
 }

@@ -1,9 +1,10 @@
 //! Two replicas: how soon the other acts when the leader is killed or told to end, and that a leader that was stopped
 //! sends nothing when it goes on. With the times the installed controllers have.
 
-use crate::rollout::{self, WEB, witness};
+use crate::moments::{IN_THE_MIDDLE, Moments};
+use crate::rollout::{self, Operation, WEB, witness};
 use anyhow::{Context as _, Result, ensure};
-use e2e::fixtures::NEW;
+use e2e::fixtures::{NEW, OLD};
 use e2e::waits::{Seen, until};
 use e2e::{Counters, Limits, Namespace, Replica, Replicas, Sent, SentLog, in_place_of_the_installed};
 use jiff::{SignedDuration, Timestamp};
@@ -19,7 +20,7 @@ const STOPPED_FOR: SignedDuration = SignedDuration::from_secs(40);
 async fn a_killed_leader_is_followed_within_a_second_of_the_end_of_its_lease() -> Result<()> {
     in_place_of_the_installed(async |ns, replicas| {
         let log = SentLog::from_now()?;
-        let (mut leader, mut standby) = pair(ns, replicas).await?;
+        let (mut leader, mut standby) = pair(ns, replicas, 2).await?;
         let witness = witness(ns, NEW, limits(2, 4)).await?;
         let gone = Timestamp::now();
         leader.kill().await?;
@@ -44,7 +45,7 @@ async fn a_killed_leader_is_followed_within_a_second_of_the_end_of_its_lease() -
 async fn a_leader_told_to_end_is_followed_within_a_second() -> Result<()> {
     in_place_of_the_installed(async |ns, replicas| {
         let log = SentLog::from_now()?;
-        let (mut leader, mut standby) = pair(ns, replicas).await?;
+        let (mut leader, mut standby) = pair(ns, replicas, 2).await?;
         let witness = witness(ns, NEW, limits(2, 4)).await?;
         let told = Timestamp::now();
         leader.ends_well().await?;
@@ -64,41 +65,54 @@ async fn a_leader_told_to_end_is_followed_within_a_second() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_leader_stopped_for_forty_seconds_sends_nothing_when_it_goes_on() -> Result<()> {
+async fn a_leader_stopped_in_mid_rollout_for_forty_seconds_sends_nothing_when_it_goes_on() -> Result<()> {
     in_place_of_the_installed(async |ns, replicas| {
         let log = SentLog::from_now()?;
-        let (mut leader, mut standby) = pair(ns, replicas).await?;
-        let witness = witness(ns, NEW, limits(2, 6)).await?;
-        let stopped = Timestamp::now();
-        leader.pause()?;
-        let first = first_pod_by(&standby, &log, scale(ns, 4)).await?;
-        let waited = first.at.duration_since(stopped);
-        println!("leader stopped: the other acted after {waited:#}");
-        ns.reaches(WEB, Counters::at_rest(4, 4)).await?;
+        let (mut leader, mut standby) = pair(ns, replicas, 8).await?;
+        let mut moments = Moments::of(ns).await?;
+        let stopped = stop_in(ns, &leader, &mut moments, &rollout::of_all(8, NEW)).await?;
+        ns.reaches(WEB, Counters::at_rest(8, 8)).await?;
+        let finished = Timestamp::now().duration_since(stopped);
+        println!("the other had finished the rollout {finished:#} after the stop");
         renewed_by(replicas, &standby, stopped + STOPPED_FOR).await?;
 
         let resumed = Timestamp::now();
         leader.resume()?;
         // Work for a leader, and it has news of 40 seconds to go through.
-        scale(ns, 5).await?;
-        ns.reaches(WEB, Counters::at_rest(5, 5)).await?;
+        ns.set_image(WEB, OLD).await?;
+        ns.reaches(WEB, Counters::at_rest(8, 8)).await?;
         renewed_by(replicas, &standby, resumed + SignedDuration::from_secs(5)).await?;
         standby.ends_well().await?;
-        let again = first_pod_by(&leader, &log, scale(ns, 6)).await?;
-        ns.reaches(WEB, Counters::at_rest(6, 6)).await?;
-        witness.finish().await?;
+        let again = first_pod_by(&leader, &log, scale(ns, 10)).await?;
+        ns.reaches(WEB, Counters::at_rest(10, 10)).await?;
         leader.ends_well().await?;
-        silent_until_it_led(&log.with(leader.credential())?, stopped, &again)
+        silent_until_it_led(&log.with(leader.credential())?, resumed, &again)
     })
     .await
 }
 
-/// A leader, a standby that is up to date, and two pods at rest.
-async fn pair(ns: &Namespace, replicas: &Replicas) -> Result<(Replica, Replica)> {
+/// Starts an operation, stops the leader in the midst of it, and says when.
+async fn stop_in(
+    ns: &Namespace,
+    leader: &Replica,
+    moments: &mut Moments,
+    operation: &Operation,
+) -> Result<Timestamp> {
+    let moment = moments.draw(IN_THE_MIDDLE);
+    moments.forget_the_past();
+    ns.patch(WEB, operation.change.clone()).await?;
+    moments.after(moment).await?;
+    leader.pause()?;
+    println!("leader stopped after {moment} changes of {}", operation.what);
+    Ok(Timestamp::now())
+}
+
+/// A leader, a standby that is up to date, and so many pods at rest.
+async fn pair(ns: &Namespace, replicas: &Replicas, pods: i32) -> Result<(Replica, Replica)> {
     let leader = replicas.start("first").await?;
     replicas.led_by(&leader).await?;
     let standby = replicas.start("second").await?;
-    rollout::create(ns, 2, &json!({})).await?;
+    rollout::create(ns, pods, &json!({"maxUnavailable": 2})).await?;
     replicas.led_by(&leader).await?;
     Ok((leader, standby))
 }
@@ -153,9 +167,9 @@ async fn renewed_by(replicas: &Replicas, leader: &Replica, moment: Timestamp) ->
     .await
 }
 
-/// Between the stop and its next term, a replica asks for nothing but the Lease, and does not get it.
-fn silent_until_it_led(sent: &[Sent], stopped: Timestamp, again: &Sent) -> Result<()> {
-    let since: Vec<_> = sent.iter().filter(|sent| sent.at >= stopped).collect();
+/// From when it went on to its next term, a replica asks for nothing but the Lease, and does not get it.
+fn silent_until_it_led(sent: &[Sent], resumed: Timestamp, again: &Sent) -> Result<()> {
+    let since: Vec<_> = sent.iter().filter(|sent| sent.at >= resumed).collect();
     let leads = since
         .iter()
         .find(|sent| sent.is_about_leading() && sent.was_done());

@@ -31,7 +31,7 @@ async fn a_controller_killed_at_thirty_random_moments_keeps_every_limit_and_doub
     in_place_of_the_installed(async |ns, replicas| {
         let mut victim = Victim {
             replica: replicas.start("victim").await?,
-            moments: Moments::of(ns)?,
+            moments: Moments::of(ns).await?,
             kills: 0,
         };
         let strategy = json!({"maxUnavailable": 2, "maxSurge": 1});

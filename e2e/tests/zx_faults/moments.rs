@@ -5,7 +5,7 @@
 
 use anyhow::{Context as _, Result};
 use e2e::Namespace;
-use futures::{StreamExt as _, TryStreamExt as _};
+use futures::StreamExt as _;
 use jiff::Timestamp;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::Pod;
@@ -19,7 +19,11 @@ use std::fmt::Debug;
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
+
+/// Somewhere in a rollout of eight pods, which makes more than 50 changes.
+pub(crate) const IN_THE_MIDDLE: RangeInclusive<usize> = 5..=30;
 
 const SEED: &str = "CLONESET_E2E_SEED";
 
@@ -28,12 +32,12 @@ pub(crate) struct Moments {
     random: fastrand::Rng,
     changes: UnboundedReceiver<()>,
     pods: Arc<Mutex<BTreeSet<String>>>,
-    _watches: JoinSet<()>,
+    _watches: Watches,
 }
 
 impl Moments {
     /// Starts counting. The seed is the environment's, or a new one, and is printed.
-    pub(crate) fn of(ns: &Namespace) -> Result<Self> {
+    pub(crate) async fn of(ns: &Namespace) -> Result<Self> {
         let seed = match env::var(SEED) {
             Ok(text) => text
                 .parse()
@@ -42,14 +46,15 @@ impl Moments {
         };
         println!("{SEED}={seed}");
         let (sender, changes) = unbounded_channel();
+        let mut watches = Watches::default();
+        watches.open(ns.clonesets(), &sender, |_| {});
+        watches.open(ns.revisions(), &sender, |_| {});
         let pods = Arc::new(Mutex::new(BTreeSet::new()));
-        let mut watches = JoinSet::new();
-        watches.spawn(count(ns.clonesets(), sender.clone(), |_| {}));
-        watches.spawn(count(ns.revisions(), sender.clone(), |_| {}));
         let known = Arc::clone(&pods);
-        watches.spawn(count(ns.pods(), sender, move |pod: &Pod| {
+        watches.open(ns.pods(), &sender, move |pod: &Pod| {
             lock(&known).extend(pod.uid());
-        }));
+        });
+        watches.have_seen_what_is_there().await?;
         Ok(Self {
             random: fastrand::Rng::with_seed(seed),
             changes,
@@ -80,7 +85,7 @@ impl Moments {
     }
 
     /// How many pods there ever were.
-    pub(crate) fn pods(&self) -> usize {
+    pub(crate) fn pods_seen(&self) -> usize {
         lock(&self.pods).len()
     }
 }
@@ -91,22 +96,52 @@ fn lock(pods: &Mutex<BTreeSet<String>>) -> MutexGuard<'_, BTreeSet<String>> {
 
 /// kube's watcher may skip what happened while its watch was down, which a witness must not; here it is welcome,
 /// because it finds its way back after any outage.
-async fn count<K>(api: Api<K>, sender: UnboundedSender<()>, see: impl Fn(&K))
+#[derive(Default)]
+struct Watches {
+    running: JoinSet<()>,
+    begun: Vec<oneshot::Receiver<()>>,
+}
+
+impl Watches {
+    fn open<K>(&mut self, api: Api<K>, changes: &UnboundedSender<()>, see: impl Fn(&K) + Send + 'static)
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+        K: Clone + Debug + DeserializeOwned + Send + 'static,
+    {
+        let (begins, begun) = oneshot::channel();
+        self.begun.push(begun);
+        self.running.spawn(watch(api, changes.clone(), see, begins));
+    }
+
+    async fn have_seen_what_is_there(&mut self) -> Result<()> {
+        for begun in self.begun.drain(..) {
+            begun.await.context("a watch ended before it began")?;
+        }
+        Ok(())
+    }
+}
+
+async fn watch<K>(api: Api<K>, changes: UnboundedSender<()>, see: impl Fn(&K), begins: oneshot::Sender<()>)
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
     K: Clone + Debug + DeserializeOwned + Send + 'static,
 {
+    let mut begins = Some(begins);
     let mut events = watcher(api, Config::default()).default_backoff().boxed();
-    loop {
-        match events.try_next().await {
-            Ok(Some(Event::InitApply(object))) => see(&object),
-            Ok(Some(Event::Apply(object) | Event::Delete(object))) => {
+    while let Some(event) = events.next().await {
+        match event {
+            Ok(Event::InitApply(object)) => see(&object),
+            Ok(Event::InitDone) => {
+                // Only the first time does somebody wait for it.
+                let _ = begins.take().map(|begins| begins.send(()));
+            }
+            Ok(Event::Apply(object) | Event::Delete(object)) => {
                 see(&object);
                 // Nobody listens any more when the test has ended.
-                let _ = sender.send(());
+                let _ = changes.send(());
             }
-            Ok(Some(Event::Init | Event::InitDone)) | Err(_) => {}
-            Ok(None) => return,
+            // The watcher tries again by itself.
+            Ok(Event::Init) | Err(_) => {}
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The API server killed, and etcd hanging, in the middle of a rollout: it converges, and no pod is made too many.
 
-use crate::moments::Moments;
+use crate::moments::{IN_THE_MIDDLE, Moments};
 use crate::rollout::{self, Operation, WEB, carry_out, is_exactly};
 use anyhow::{Context as _, Result, ensure};
 use e2e::fixtures::NEW;
@@ -8,11 +8,8 @@ use e2e::waits::{Seen, until};
 use e2e::{Faults, Namespace, SentLog, in_place_of_the_installed};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
-use std::ops::RangeInclusive;
 
 const PODS: u16 = 8;
-/// A rollout of so many pods makes more than 50 changes.
-const IN_THE_MIDDLE: RangeInclusive<usize> = 5..=30;
 /// Longer than any write waits for its answer, and than a leader may write without renewing.
 const HANGS_FOR: SignedDuration = SignedDuration::from_secs(25);
 
@@ -75,13 +72,7 @@ async fn an_etcd_that_hangs_in_mid_rollout_costs_no_surplus_pod() -> Result<()> 
 
 async fn at_rest(ns: &Namespace) -> Result<Moments> {
     rollout::create(ns, PODS.into(), &json!({"maxUnavailable": 2})).await?;
-    let mut moments = Moments::of(ns)?;
-    // Its watches are open when it has seen what is there.
-    until("the pods to be counted", async || {
-        let seen = moments.pods();
-        Ok(Seen::when(seen == usize::from(PODS), || format!("{seen} pods")))
-    })
-    .await?;
+    let mut moments = Moments::of(ns).await?;
     moments.forget_the_past();
     Ok(moments)
 }
@@ -97,7 +88,7 @@ async fn has_passed(time: SignedDuration, since: Timestamp) -> Result<()> {
 /// Two accounts of every pod ever made: each may have missed one in the moment of the fault, but none can invent one.
 fn no_pod_too_many(moments: &Moments, log: &SentLog, credential: &str, operation: &Operation) -> Result<()> {
     let seen = moments
-        .pods()
+        .pods_seen()
         .checked_sub(PODS.into())
         .context("pods that were never seen")?;
     let made = log
