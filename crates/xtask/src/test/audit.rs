@@ -184,6 +184,8 @@ impl Event {
 #[derive(Debug, Default, PartialEq, Eq)]
 struct PodWrites {
     creates: usize,
+    /// Creates that failed and may have been carried out all the same: whoever asked was killed meanwhile, or etcd hung.
+    unclear: usize,
     patches: usize,
     deletes: usize,
 }
@@ -222,6 +224,9 @@ impl Writes {
             if !event.succeeded() {
                 let code = event.response_status.as_ref().map_or(0, |status| status.code);
                 *writes.refused.entry(code).or_default() += 1;
+                if event.verb == "create" && code >= 500 {
+                    writes.pods.entry(event.object()).or_default().unclear += 1;
+                }
                 continue;
             }
             let pod = writes.pods.entry(event.object()).or_default();
@@ -258,7 +263,7 @@ impl Writes {
             .iter()
             .filter(|(object, pod)| {
                 // A pod that was there before the log began has no create in it.
-                let lives = pod.creates.max(1);
+                let lives = (pod.creates + pod.unclear).max(1);
                 let edits = self.edits.get(*object).copied().unwrap_or_default();
                 pod.deletes > lives || pod.patches > lives + edits
             })
@@ -353,6 +358,18 @@ mod tests {
             first.level = "Metadata".to_owned();
         }
         assert!(check_policy(&events).is_err(), "no bodies");
+    }
+
+    #[test]
+    fn a_create_that_failed_may_have_made_a_pod() {
+        let mut events = usual();
+        let mut again = usual();
+        again[0].response_status = Some(ResponseStatus { code: 409 });
+        events.extend(again);
+        let excess = |events: &[Event]| Writes::count(events).excess().len();
+        assert_eq!(excess(&events), 1, "a refused one made none");
+        events[6].response_status = Some(ResponseStatus { code: 504 });
+        assert_eq!(excess(&events), 0);
     }
 
     #[test]
