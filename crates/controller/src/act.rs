@@ -253,9 +253,16 @@ impl Acting<'_> {
                     all_done = false;
                 }
             }
-            if let Action::DeletePod(deletion) = action
-                && let Some((_, id)) = deletion.name.rsplit_once('-')
-            {
+            // It is not ours any more, or soon will not be, but its name is still taken.
+            let parts_from = match action {
+                Action::DeletePod(deletion) => Some(&deletion.name),
+                Action::ReleasePod(release) => Some(&release.name),
+                Action::CreatePod(_)
+                | Action::PutInService(_)
+                | Action::PruneNames(_)
+                | Action::DeleteRevision { .. } => None,
+            };
+            if let Some((_, id)) = parts_from.and_then(|name| name.rsplit_once('-')) {
                 self.memory.reserve(id);
             }
         }

@@ -200,3 +200,34 @@ async fn a_pod_whose_instance_id_was_edited_is_not_in_the_way_of_others() {
     assert_eq!(running.status()["availableReplicas"], 5);
     assert_eq!(running.count(&Method::POST, "pods"), 5, "no name was tried twice");
 }
+
+/// A pod that somebody takes out by its labels is given up as it was seen, and then replaced.
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_the_selector_no_longer_matches_is_released_before_it_is_replaced() {
+    let server = Server::new();
+    server.put("clonesets", cloneset(3, "web:v1", 0));
+    let running = Running::start(&server);
+    running.settle().await;
+    let mut pod = server.objects("pods")[0].clone();
+    let name = pod["metadata"]["name"].as_str().unwrap().to_owned();
+    pod["metadata"]["labels"]["app"] = json!("debugging");
+    server.put("pods", pod);
+    let seen = |pod: &Value| pod["metadata"]["name"] == name.as_str();
+    let taken_out = server.objects("pods").into_iter().find(seen).unwrap();
+    let before = running.writes().len();
+    running.settle().await;
+
+    let writes = running.writes().split_off(before);
+    let release = &writes[0];
+    assert!(release.writes(&Method::PATCH, "pods"), "{release:?}");
+    assert!(release.path.contains(&name), "{release:?}");
+    let expected = json!({"metadata": {
+        "uid": taken_out["metadata"]["uid"],
+        "resourceVersion": taken_out["metadata"]["resourceVersion"],
+        "ownerReferences": [{"$patch": "delete", "uid": "u-1"}]
+    }});
+    assert_eq!(release.body, expected);
+    assert_eq!(running.count(&Method::POST, "pods"), 4);
+    assert_eq!(running.count(&Method::DELETE, "pods"), 0);
+    assert_eq!(running.status()["availableReplicas"], 3);
+}
