@@ -16,6 +16,7 @@ pub mod lease;
 pub mod live;
 pub mod memory;
 pub mod metrics;
+pub mod nodes;
 pub mod observe;
 pub mod owned;
 pub mod perform;

@@ -10,7 +10,7 @@ use crate::metrics::ResourceLabel;
 use crate::wiring::Context;
 use crate::writes::Mark;
 use cloneset_api::CloneSet;
-use cloneset_plan::{Creation, Snapshot};
+use cloneset_plan::{Creation, NodeLabels, Snapshot};
 use cloneset_status::{Pod, Revision, Runaway};
 use kube::api::{ListParams, PartialObjectMeta};
 use kube::core::{DeserializeGuard, NamespaceResourceScope};
@@ -88,6 +88,7 @@ pub async fn observe(context: &Context, key: &Key, memory: &mut Memory) -> Resul
         pods.extend(look_for(context, key, &memory.uid, &stray).await?);
     }
     memory.take_stock(&pods);
+    let nodes = nodes_of(context, &cloneset, &pods).await;
     let reserved_ids = memory.reserved_ids();
     let is_held = memory
         .held()
@@ -102,8 +103,17 @@ pub async fn observe(context: &Context, key: &Key, memory: &mut Memory) -> Resul
         } else {
             Creation::Allowed
         },
-        nodes: None,
+        nodes,
     })))
+}
+
+/// The nodes its pods run on, if the template asks to keep them spread by labels of nodes.
+async fn nodes_of(context: &Context, cloneset: &CloneSet, pods: &[Arc<Pod>]) -> Option<NodeLabels> {
+    if cloneset.spec.template.topology_keys().is_empty() {
+        return None;
+    }
+    let names = pods.iter().filter_map(|pod| pod.spec.node_name.as_deref());
+    context.nodes.labels(names).await
 }
 
 /// Looks for a pod that left the watch without being seen deleted. It lives and is ours: it has lost its label, and

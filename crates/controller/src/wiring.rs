@@ -13,6 +13,7 @@ use crate::index::{Index, Key, Kind};
 use crate::lease::{Candidate, Election, Leadership};
 use crate::memory::Memories;
 use crate::metrics::{Format, Metrics, Process, Sample};
+use crate::nodes::{self, Nodes};
 use crate::queue::Queue;
 use crate::reconcile::reconcile;
 use crate::watch::{POD_LABEL, REVISION_LABEL, Watch, collection};
@@ -50,6 +51,8 @@ pub struct Context {
     pub client: Client,
     /// What we know.
     pub index: Index,
+    /// The labels of nodes, once a CloneSet needs them.
+    pub nodes: Nodes,
     /// What to look at.
     pub queue: Queue,
     /// What we remember between passes.
@@ -90,6 +93,7 @@ impl Context {
         Self {
             client,
             index: Index::default(),
+            nodes: Nodes::default(),
             queue: Queue::new(metrics.queue.clone()),
             memories: Memories::default(),
             clearance: Clearance::default(),
@@ -283,6 +287,7 @@ pub fn watch_all(parts: &mut JoinSet<anyhow::Result<()>>, context: &Arc<Context>
         labels: Some(REVISION_LABEL),
     };
     parts.spawn(endless(revisions.run(Arc::clone(context))));
+    parts.spawn(endless(nodes::run(Arc::clone(context))));
     parts.spawn(endless(first_view::run(
         Arc::clone(context),
         namespace.to_owned(),
