@@ -18,6 +18,7 @@ use kube::api::{ListParams, PostParams};
 use kube::config::Kubeconfig;
 use kube::{Api, Client};
 use serde_json::json;
+use std::ffi::OsStr;
 use std::fs::{DirBuilder, File};
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -104,13 +105,19 @@ impl Replicas {
 
     /// Starts one and waits until it has seen everything; whether it leads is another matter.
     pub async fn start(&self, identity: &str) -> Result<Replica> {
+        self.start_program(identity, &required("CLONESET_CONTROLLER")?)
+            .await
+    }
+
+    /// Starts another program than the installed one in the same way.
+    pub async fn start_program(&self, identity: &str, program: &OsStr) -> Result<Replica> {
         let (token, credential) = self.token().await?;
         let kubeconfig = self.folder.join(format!("{identity}.kubeconfig"));
         write_kubeconfig(&kubeconfig, &token)?;
         let mut replica = Replica::new(Setup {
             identity: identity.to_owned(),
             credential,
-            program: required("CLONESET_CONTROLLER")?,
+            program: program.to_owned(),
             flags: self.flags.clone(),
             kubeconfig,
             log: self.folder.join(format!("{identity}.log")),

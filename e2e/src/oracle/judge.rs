@@ -241,14 +241,18 @@ fn keeps(
         fits(pods, &promise, deed)?;
         return is_due(pods, lineage, (version, cloneset), &promise, deed);
     }
-    let named_in_spec = spec
-        .pointer("/scaleStrategy/podsToDelete")
-        .and_then(Value::as_array)
-        .is_some_and(|names| names.iter().any(|name| *name == deed.after.name));
-    if named_in_spec {
+    if is_named(deed.after, spec) {
         return Ok(());
     }
     leaves_enough(pods, &promise, deed)
+}
+
+/// Did the user ask for this very pod to go?
+fn is_named(pod: &PodFacts, spec: &Value) -> bool {
+    let names = spec
+        .pointer("/scaleStrategy/podsToDelete")
+        .and_then(Value::as_array);
+    pod.is_named || names.is_some_and(|names| names.iter().any(|name| *name == pod.name))
 }
 
 /// S5.
@@ -308,9 +312,10 @@ fn is_due(
             ))
         };
     }
-    let is_updated = |pod: &&PodFacts| {
-        pod.uid != deed.after.uid && !pod.is_named && lineage.made_from(pod) == Some(wanted)
-    };
+    // A pod that is named to go has its stand-in before it goes.
+    let stays = |pod: &PodFacts| !is_named(pod, cloneset.spec.as_deref().unwrap_or(&Value::Null));
+    let is_updated =
+        |pod: &&PodFacts| pod.uid != deed.after.uid && stays(pod) && lineage.made_from(pod) == Some(wanted);
     let updated = pods.live_of(&cloneset.uid).filter(is_updated).count();
     if lineage.released == Some(wanted) || number(updated) < promise.updated {
         return Ok(());

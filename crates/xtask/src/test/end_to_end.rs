@@ -115,7 +115,7 @@ fn tell(tests: &mut Command, root: &Path, info: &ClusterInfo, image: &str) {
 mod tests {
     use super::*;
 
-    /// They are tried by hand (CONTRIBUTING.md), and must not have grown useless by then.
+    /// `e2e/tests/zx_broken.rs` builds them only when asked to, and they must not have grown useless by then.
     #[test]
     fn the_controllers_that_the_oracle_must_object_to_can_still_be_made() {
         let root = crate::repository_root().expect("a repository");

@@ -296,6 +296,21 @@ fn s3_no_pod_is_brought_to_the_new_template_beyond_the_partition() {
 }
 
 #[test]
+fn s3_a_stand_in_for_a_pod_that_the_spec_names_to_go_does_not_count_twice() {
+    let strategy = json!({"maxUnavailable": 0, "maxSurge": 1, "partition": 1});
+    let mut story = Story::with_pods(&spec(2, OLD, &strategy), &["a", "b"]);
+    let mut released = spec(2, NEW, &strategy);
+    story.spec(&released);
+    story.created("c", NEW);
+    story.ready("c", NEW);
+    story.took("a");
+    released["scaleStrategy"] = json!({"podsToDelete": ["c"]});
+    story.spec(&released);
+    story.created("d", NEW);
+    story.holds();
+}
+
+#[test]
 fn s3_the_first_template_and_one_that_is_fully_rolled_out_are_not_held_by_a_partition() {
     let mut first = Story::of(&spec(2, OLD, &json!({"partition": 2})));
     first.created("a", OLD);
