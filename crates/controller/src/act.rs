@@ -189,7 +189,11 @@ impl Acting<'_> {
             return true;
         }
         match rehearse(self.context, self.cloneset, pod).await {
-            Ok(()) | Err(WriteError::AlreadyExists) => {
+            Ok(Some(runaway)) => {
+                self.acted.altered = Some(runaway);
+                false
+            }
+            Ok(None) | Err(WriteError::AlreadyExists) => {
                 self.acted.done.insert(Work::Rehearsal);
                 self.memory.rehearsed.insert(revision.clone());
                 true

@@ -87,10 +87,16 @@ fn preconditions(uid: &str, resource_version: Option<&str>) -> Preconditions {
     }
 }
 
-/// Asks whether the API server would take this pod.
-pub async fn rehearse(context: &Context, cloneset: &CloneSet, pod: &NewPod) -> Result<(), WriteError> {
+/// Asks whether the API server would take this pod, and whether it would store what ties it to us.
+pub async fn rehearse(
+    context: &Context,
+    cloneset: &CloneSet,
+    pod: &NewPod,
+) -> Result<Option<Runaway>, WriteError> {
     let target = Target::of::<Pod>(namespace(cloneset), "pods");
-    send::rehearse(context, &target, &pod.manifest(cloneset, context.now())).await
+    let manifest = pod.manifest(cloneset, context.now());
+    let stored: Pod = send::rehearse(context, &target, &manifest).await?;
+    Ok(altered(cloneset, pod, &manifest, &stored))
 }
 
 async fn create_pod(context: &Context, cloneset: &CloneSet, pod: &NewPod) -> Result<Written, WriteError> {

@@ -9,7 +9,7 @@ use kube::Resource;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::Request;
 use kube::core::response::Status;
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::time::Duration;
 
@@ -102,11 +102,13 @@ pub async fn create<T: DeserializeOwned>(
     post(context, "create", target, object, false).await
 }
 
-/// Asks whether an object would be created; nothing is.
-pub async fn rehearse(context: &Context, target: &Target, object: &Value) -> Result<(), WriteError> {
-    post::<IgnoredAny>(context, "rehearse", target, object, true)
-        .await
-        .map(drop)
+/// Asks whether an object would be created, and gives what would be stored; nothing is.
+pub async fn rehearse<T: DeserializeOwned>(
+    context: &Context,
+    target: &Target,
+    object: &Value,
+) -> Result<T, WriteError> {
+    post(context, "rehearse", target, object, true).await
 }
 
 async fn post<T: DeserializeOwned>(

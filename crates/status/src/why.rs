@@ -208,12 +208,12 @@ pub struct Runaway {
 }
 
 impl Runaway {
-    /// `pod` was stored otherwise than it was sent: `what` completes "was stored …".
+    /// `pod` is stored otherwise than it is sent: `what` completes "is stored …".
     pub fn altered(pod: &str, what: &str) -> Self {
         Self {
             reason: reasons::POD_ALTERED,
             message: format!(
-                "pod {pod} was stored {what}: a mutating webhook or policy changes it on the way; no pod is created or \
+                "pod {pod} is stored {what}: a mutating webhook or policy changes it on the way; no pod is created or \
                  replaced until the spec changes"
             ),
         }

@@ -214,7 +214,11 @@ impl Server {
             (&Method::GET, None) if query.contains("watch=true") => state.watch(collection),
             (&Method::GET, None) => state.list(collection, query),
             (&Method::GET, Some(key)) => state.get(collection, &key),
-            (&Method::POST, _) if query.contains("dryRun=All") => respond(201, &request.body),
+            (&Method::POST, _) if query.contains("dryRun=All") => {
+                let mut object = request.body.clone();
+                (state.admission)(&mut object);
+                respond(201, &object)
+            }
             (&Method::POST, _) => state.create(collection, request.body.clone()),
             (&Method::PATCH, Some(key)) => state.patch(collection, &key, subresource, &request.body),
             (&Method::DELETE, Some(key)) => state.delete(collection, &key, &request.body),
