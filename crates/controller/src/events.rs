@@ -118,7 +118,15 @@ pub async fn run(context: Arc<Context>, identity: String, mut receiver: mpsc::Re
     };
     let recorder = Recorder::new(context.client.clone(), reporter);
     while let Some(About { reference, event }) = receiver.recv().await {
-        match tokio::time::timeout(TIMEOUT, recorder.publish(&event, &reference)).await {
+        // A replica that does not lead sends nothing at all: by the time it goes on, another one tells.
+        let Some(left) = context.leadership.time_left() else {
+            debug!(
+                reason = event.reason,
+                "an event is dropped: this replica is not the leader"
+            );
+            continue;
+        };
+        match tokio::time::timeout(left.min(TIMEOUT), recorder.publish(&event, &reference)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => debug!(reason = event.reason, %error, "an event was not taken"),
             Err(_) => debug!(reason = event.reason, "an event was not taken in time"),

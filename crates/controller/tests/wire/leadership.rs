@@ -1,7 +1,9 @@
 //! The right to write: lapses, late renewals, a dead leader.
 
 use super::*;
+use cloneset_controller::events::Happening;
 use cloneset_controller::lease::{Candidate, Election};
+use kube::runtime::events::EventType;
 
 /// The default times.
 fn election() -> Election {
@@ -108,6 +110,32 @@ async fn the_same_with_the_real_candidate() {
     tokio::time::sleep(Duration::from_mins(2)).await;
     assert!(running.context.leadership.time_left().is_some());
     assert_eq!(server.objects("pods").len(), 9);
+}
+
+/// What was done before the right to write ended is not told after it: a replica that does not lead sends nothing.
+#[tokio::test(start_paused = true)]
+async fn an_event_that_waits_when_the_right_to_write_ends_is_dropped() {
+    let server = Server::new();
+    server.put("clonesets", cloneset(3, "web:v1", 0));
+    let running = Running::start(&server);
+    running.settle().await;
+    let owner = serde_json::from_value(cloneset(3, "web:v1", 0)).unwrap();
+    let leave = async |pod: &str| {
+        let happening = Happening {
+            type_: EventType::Normal,
+            reason: "SuccessfulCreate",
+            action: "create",
+            note: format!("created {pod}"),
+            pod: Some(pod),
+        };
+        assert!(running.context.events.leave(&owner, happening));
+        running.settle().await;
+        server.objects("events").len()
+    };
+    let before = leave("web-1").await;
+    assert!(before > 0);
+    running.context.leadership.end();
+    assert_eq!(leave("web-2").await, before);
 }
 
 /// One failed look at the Lease must not start the wait for its expiry anew.
