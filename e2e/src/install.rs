@@ -37,15 +37,6 @@ pub async fn once(cluster: &Cluster) -> Result<()> {
 
 /// Installs or upgrades the release with further values, and waits until all of it is ready.
 pub async fn with_values(cluster: &Cluster, values: &[&str]) -> Result<()> {
-    upgrade(cluster, values, &["--wait", "--timeout", "3m"]).await
-}
-
-/// Installs the release without waiting for anything, as GitOps does.
-pub async fn without_waiting(cluster: &Cluster) -> Result<()> {
-    upgrade(cluster, &[], &[]).await
-}
-
-async fn upgrade(cluster: &Cluster, values: &[&str], options: &[&str]) -> Result<()> {
     restricted_namespace(cluster).await?;
     let Image {
         repository,
@@ -60,8 +51,7 @@ async fn upgrade(cluster: &Cluster, values: &[&str], options: &[&str]) -> Result
     ];
     let mut arguments = vec!["upgrade", "--install", RELEASE];
     let chart = cluster.chart().to_str().context("CLONESET_CHART is not text")?;
-    arguments.extend([chart, "--namespace", NAMESPACE]);
-    arguments.extend(options);
+    arguments.extend([chart, "--namespace", NAMESPACE, "--wait", "--timeout", "3m"]);
     for value in image.iter().map(String::as_str).chain(values.iter().copied()) {
         arguments.extend(["--set", value]);
     }

@@ -98,11 +98,21 @@ impl Replica {
 
     /// Waits until it has seen everything once; leading or not.
     pub async fn is_ready(&mut self) -> Result<()> {
-        let what = format!("{} to be ready", self.identity());
+        self.says(&[" 200 "]).await
+    }
+
+    /// Waits until it is not ready and says so in these words.
+    pub async fn is_held(&mut self, why: &str) -> Result<()> {
+        self.says(&[" 503 ", why]).await
+    }
+
+    async fn says(&mut self, words: &[&str]) -> Result<()> {
+        let what = format!("{} to say {words:?} at /readyz", self.identity());
         until(&what, async || {
             self.is_running()?;
             let answer = timeout(ANSWER, ready_page(self.admin)).await??;
-            Ok(Seen::when(answer.contains(" 200 "), || answer))
+            let said = words.iter().all(|word| answer.contains(word));
+            Ok(Seen::when(said, || answer))
         })
         .await
     }

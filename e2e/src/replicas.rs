@@ -111,6 +111,18 @@ impl Replicas {
 
     /// Starts another program than the installed one in the same way.
     pub async fn start_program(&self, identity: &str, program: &OsStr) -> Result<Replica> {
+        let mut replica = self.launch_program(identity, program).await?;
+        replica.is_ready().await?;
+        Ok(replica)
+    }
+
+    /// Starts one and waits for nothing.
+    pub async fn launch(&self, identity: &str) -> Result<Replica> {
+        self.launch_program(identity, &required("CLONESET_CONTROLLER")?)
+            .await
+    }
+
+    async fn launch_program(&self, identity: &str, program: &OsStr) -> Result<Replica> {
         let (token, credential) = self.token().await?;
         let kubeconfig = self.folder.join(format!("{identity}.kubeconfig"));
         write_kubeconfig(&kubeconfig, &token)?;
@@ -123,7 +135,6 @@ impl Replicas {
             log: self.folder.join(format!("{identity}.log")),
         })?;
         replica.start()?;
-        replica.is_ready().await?;
         Ok(replica)
     }
 

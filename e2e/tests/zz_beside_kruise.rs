@@ -1,8 +1,8 @@
-//! What Kruise has, or left behind, that a release cannot live with: `helm install` fails with what to do, and so does
-//! the controller where Helm could not look. Done what the message says, it installs, and no pod was touched.
+//! What Kruise has, or left behind, that a release cannot live with: `helm install` fails with what to do. Done what the
+//! message says, it installs, and no pod was touched.
 //!
-//! Kruise itself is not here, but what shows it: its deployment, its webhook configurations, its Lease, its way to
-//! store CloneSets. Like `zz_helm` this takes the controller away from everybody, so it is one of the last. One test,
+//! Kruise itself is not here, but what shows it: its deployment, its webhook configurations, its way to store
+//! CloneSets. That the controller looks too is shown in `zx_faults`. Like `zz_helm` this takes the controller away from everybody, so it is one of the last. One test,
 //! because the release is one. It ends with the release as it found it.
 #![allow(clippy::indexing_slicing, reason = "a failed test is the point of a panic")]
 
@@ -11,27 +11,21 @@ use e2e::fixtures::cloneset;
 use e2e::waits::{Seen, until};
 use e2e::{Cluster, Counters, Namespace, crd, in_namespace, install};
 use futures::FutureExt as _;
-use jiff::Timestamp;
 use k8s_openapi::api::admissionregistration::v1::{
     MutatingWebhookConfiguration, ValidatingWebhookConfiguration,
 };
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1;
-use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{DeleteParams, ListParams, LogParams, Patch, PatchParams, PostParams};
-use kube::{Api, ResourceExt as _};
+use kube::Api;
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::fmt::Debug;
 use std::panic::{AssertUnwindSafe, resume_unwind};
-use std::time::Duration;
-use tokio::task::JoinHandle;
 
 const KRUISE: &str = "kruise-system";
 const MANAGER: &str = "kruise-controller-manager";
-const LEASE: &str = "kruise-manager";
 const MUTATING: &str = "kruise-mutating-webhook-configuration";
 const VALIDATING: &str = "kruise-validating-webhook-configuration";
 
@@ -49,8 +43,7 @@ async fn a_release_beside_kruise_says_what_to_do_and_installs_once_it_is_done() 
             is_refused_beside_the_manager(ns).await?;
             is_refused_beside_webhooks(ns).await?;
             is_refused_over_another_storage(ns, &versions).await?;
-            is_refused_over_a_conversion(ns).await?;
-            is_held_while_the_manager_is_alive(ns).await
+            is_refused_over_a_conversion(ns).await
         });
         let outcome = outcome.catch_unwind().await;
         takes_kruise_away(ns, &versions)
@@ -194,69 +187,6 @@ async fn is_refused_over_a_conversion(ns: &Namespace) -> Result<()> {
 async fn converts_nothing(ns: &Namespace) -> Result<()> {
     let none = json!({"strategy": "None", "webhook": null});
     crd::merge(ns, json!({"spec": {"conversion": none}})).await
-}
-
-/// Where Helm could not look, the controller does: a manager that goes by another name still renews its Lease.
-async fn is_held_while_the_manager_is_alive(ns: &Namespace) -> Result<()> {
-    let renewing = keeps_renewing(ns).await?;
-    let held = AssertUnwindSafe(async {
-        install::without_waiting(ns).await?;
-        let before = ns.pods_of("web").await?;
-        ns.create_cloneset(&cloneset("later", 1, &json!({}))).await?;
-        until("both replicas to say why they do not lead", async || {
-            let logs = logs(ns).await?;
-            let told = logs
-                .iter()
-                .filter(|log| log.contains("Kruise's manager seems to be alive"));
-            Ok(Seen::when(told.count() == 2, || logs.join("\n")))
-        })
-        .await?;
-        let deployments: Api<Deployment> = Api::namespaced(ns.client.clone(), install::NAMESPACE);
-        let status = deployments
-            .get(install::RELEASE)
-            .await?
-            .status
-            .unwrap_or_default();
-        ensure!(status.ready_replicas.is_none(), "{status:?}");
-        ns.leaves_alone("web", &before).await?;
-        ensure!(ns.pods_of("later").await?.is_empty(), "it works on CloneSets");
-        Ok(())
-    });
-    let held = held.catch_unwind().await;
-    renewing.abort();
-    held.unwrap_or_else(|panic| resume_unwind(panic))?;
-    // By itself, without a restart.
-    ns.reaches("later", Counters::at_rest(1, 1)).await.map(drop)
-}
-
-async fn keeps_renewing(ns: &Namespace) -> Result<JoinHandle<()>> {
-    let leases: Api<Lease> = Api::namespaced(ns.client.clone(), KRUISE);
-    let renewed = || {
-        let now = format!("{:.6}", Timestamp::now());
-        json!({"spec": {"holderIdentity": "kruise-0", "leaseDurationSeconds": 15, "renewTime": now}})
-    };
-    let mut lease = renewed();
-    lease["metadata"] = json!({"name": LEASE});
-    creates(&leases, &lease).await?;
-    Ok(tokio::spawn(async move {
-        let mut ticks = tokio::time::interval(Duration::from_secs(2));
-        loop {
-            ticks.tick().await;
-            let renewal = Patch::Merge(renewed());
-            if let Err(error) = leases.patch(LEASE, &PatchParams::default(), &renewal).await {
-                eprintln!("a renewal failed: {error}");
-            }
-        }
-    }))
-}
-
-async fn logs(cluster: &Cluster) -> Result<Vec<String>> {
-    let pods: Api<Pod> = Api::namespaced(cluster.client.clone(), install::NAMESPACE);
-    let mut logs = Vec::new();
-    for pod in pods.list(&ListParams::default()).await? {
-        logs.push(pods.logs(&pod.name_any(), &LogParams::default()).await?);
-    }
-    Ok(logs)
 }
 
 async fn creates<K>(api: &Api<K>, object: &Value) -> Result<()>
