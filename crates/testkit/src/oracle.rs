@@ -40,7 +40,8 @@ impl<'a> Oracle<'a> {
     /// A pod was created from this manifest; the store holds it.
     pub(crate) fn created(&self, new: &NewPod, manifest: &Value) -> Result<(), String> {
         let (limits, census) = (self.limits, self.census());
-        let (pods, most) = (census.counts.replicas, limits.replicas + limits.surge);
+        let pods = census.counts.replicas - self.excluded();
+        let most = limits.replicas + limits.surge;
         rule(pods <= most, || {
             format!("S1: a create makes {pods} pods, replicas + maxSurge is {most}")
         })?;
@@ -51,6 +52,20 @@ impl<'a> Oracle<'a> {
         })?;
         self.ids_are_unique(&new.id)?;
         self.is_its_template(new, manifest)
+    }
+
+    /// Pods in `PreparingDelete`, where a label of the CloneSet says that they hold no place.
+    fn excluded(&self) -> i32 {
+        let of_cloneset = self.store.cloneset.metadata.labels.as_ref();
+        let asked = of_cloneset.and_then(|labels| labels.get(labels::EXCLUDE_PREPARING_DELETE));
+        let leaving = self.store.pods().filter(|pod| {
+            is_live(pod) && pod.label(labels::LIFECYCLE_STATE) == Some(lifecycle::PREPARING_DELETE)
+        });
+        if asked.is_some_and(|value| value == "true") {
+            i32::try_from(leaving.count()).unwrap_or(i32::MAX)
+        } else {
+            0
+        }
     }
 
     /// A pod is deleted; the store holds what is left, `pod` is as it was at that moment.

@@ -86,6 +86,14 @@ impl World {
         self.edit(&json!({"scaleStrategy": {"podsToDelete": names}}));
     }
 
+    /// Somebody labels the CloneSet.
+    pub fn label_cloneset(&mut self, key: &str, value: &str) {
+        self.store.change_cloneset(|cloneset| {
+            let labels = cloneset.metadata.labels.get_or_insert_default();
+            labels.insert(key.to_owned(), value.to_owned());
+        });
+    }
+
     /// Somebody labels the pod.
     pub fn label(&mut self, pod: &Pod, key: &str, value: &str) {
         self.tell(format!("somebody labels {} {key}={value}", pod.name()));

@@ -56,16 +56,47 @@ fn is_zero(amount: &Value) -> bool {
     *amount == json!(0) || *amount == json!("0%")
 }
 
+/// Labels that people put on pods, and that orders go by.
+const KEYS: [&str; 2] = ["tier", "shard"];
+const VALUES: [&str; 3] = ["a", "b-2", "b-10"];
+
+/// An order of updates: by weights, by keys, or none; and labels to scatter.
+fn order() -> impl Strategy<Value = (Value, Value)> {
+    let label = || {
+        (
+            prop::sample::select(KEYS.to_vec()),
+            prop::sample::select(VALUES.to_vec()),
+        )
+    };
+    let weight = (0..=100_i32, label()).prop_map(
+        |(weight, (key, value))| json!({"weight": weight, "matchSelector": {"matchLabels": {key: value}}}),
+    );
+    let key = prop::sample::select(KEYS.to_vec()).prop_map(|key| json!({"orderedKey": key}));
+    let priority = prop_oneof![
+        2 => Just(Value::Null),
+        1 => vec(weight, 1..4).prop_map(|terms| json!({"weightPriority": terms})),
+        1 => vec(key, 1..3).prop_map(|keys| json!({"orderPriority": keys})),
+    ];
+    let scatter = prop_oneof![
+        2 => Just(Value::Null),
+        1 => prop::collection::btree_set(label(), 1..3).prop_map(|terms| {
+            json!(terms.into_iter().map(|(key, value)| json!({"key": key, "value": value})).collect::<Vec<_>>())
+        }),
+    ];
+    (priority, scatter)
+}
+
 /// A valid update strategy: one of maxSurge and maxUnavailable is above 0.
 fn strategy() -> impl Strategy<Value = Value> {
     let type_ = prop_oneof![6 => Just("ReCreate"), 1 => Just("OnDelete")];
-    (amount(7), amount(3), amount(3), prop::bool::weighted(0.15), type_).prop_map(
-        |(partition, surge, unavailable, paused, type_)| {
+    let numbers = (amount(7), amount(3), amount(3), prop::bool::weighted(0.15), type_);
+    (numbers, order()).prop_map(
+        |((partition, surge, unavailable, paused, type_), (priority, scatter))| {
             let stuck = is_zero(&surge) && is_zero(&unavailable);
             let unavailable = if stuck { json!(1) } else { unavailable };
             json!({
                 "type": type_, "partition": partition, "maxSurge": surge, "maxUnavailable": unavailable,
-                "paused": paused
+                "paused": paused, "priorityStrategy": priority, "scatterStrategy": scatter
             })
         },
     )
@@ -93,6 +124,9 @@ fn edit() -> impl Strategy<Value = Value> {
 #[derive(Clone, Copy, Debug)]
 enum Blow {
     Mark,
+    /// Put on `podsToDelete`, with a name that no pod has.
+    Name,
+    Label(&'static str, &'static str),
     DeleteByHand,
     Vanish,
     Fail,
@@ -108,8 +142,14 @@ enum Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
+    let label = (
+        prop::sample::select(KEYS.to_vec()),
+        prop::sample::select(VALUES.to_vec()),
+    );
     let blow = prop_oneof![
         Just(Blow::Mark),
+        Just(Blow::Name),
+        label.prop_map(|(key, value)| Blow::Label(key, value)),
         Just(Blow::DeleteByHand),
         Just(Blow::Vanish),
         Just(Blow::Fail),
@@ -118,7 +158,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         3 => edit().prop_map(Step::Edit),
         2 => version().prop_map(Step::Image),
-        2 => (blow, 0..8_usize).prop_map(|(blow, which)| Step::Blow(blow, which)),
+        3 => (blow, 0..8_usize).prop_map(|(blow, which)| Step::Blow(blow, which)),
         1 => (0..10_usize).prop_map(Step::Quota),
     ]
 }
@@ -148,6 +188,7 @@ fn features() -> impl Strategy<Value = Features> {
 struct Life {
     replicas: i32,
     strategy: Value,
+    spread: Vec<&'static str>,
     features: Features,
     fates: Vec<Fate>,
     lag: i64,
@@ -156,10 +197,13 @@ struct Life {
 
 fn life() -> impl Strategy<Value = Life> {
     let lag = prop_oneof![2 => Just(0_i64), 1 => 1..4_000_i64];
-    (0..8_i32, strategy(), features(), fates(), lag, steps()).prop_map(
-        |(replicas, strategy, features, fates, lag, steps)| Life {
+    let topology = ["kubernetes.io/hostname", "topology.kubernetes.io/zone"];
+    let spread = prop::sample::subsequence(topology.to_vec(), 0..=2);
+    (0..8_i32, strategy(), spread, features(), fates(), lag, steps()).prop_map(
+        |(replicas, strategy, spread, features, fates, lag, steps)| Life {
             replicas,
             strategy,
+            spread,
             features,
             fates,
             lag,
@@ -170,7 +214,13 @@ fn life() -> impl Strategy<Value = Life> {
 
 impl Life {
     fn world(&self) -> World {
-        let spec = json!({"replicas": self.replicas, "updateStrategy": self.strategy});
+        let constraint =
+            |key: &&str| json!({"topologyKey": key, "maxSkew": 1, "whenUnsatisfiable": "ScheduleAnyway"});
+        let constraints: Vec<Value> = self.spread.iter().map(constraint).collect();
+        let spec = json!({
+            "replicas": self.replicas, "updateStrategy": self.strategy,
+            "template": {"spec": {"topologySpreadConstraints": constraints}}
+        });
         let mut world = World::of(&spec).with(self.features);
         world.fates(self.fates.clone());
         world.set_lag(SignedDuration::from_millis(self.lag));
@@ -199,6 +249,8 @@ fn take(world: &mut World, step: &Step) {
 fn strike(world: &mut World, blow: Blow, pod: &Pod) {
     match blow {
         Blow::Mark => world.mark(pod),
+        Blow::Name => world.name_to_delete(&[pod.name(), "sample-nobody"]),
+        Blow::Label(key, value) => world.label(pod, key, value),
         Blow::DeleteByHand => world.delete_by_hand(pod),
         Blow::Vanish => world.vanish(pod),
         Blow::Fail => world.fail(pod),
@@ -250,7 +302,14 @@ fn is_as_wished(world: &World) -> Result<(), TestCaseError> {
             told
         );
     }
-    let waits = world.plan().waits;
+    let scale = spec.scale_strategy.as_ref();
+    let named = scale
+        .and_then(|scale| scale.pods_to_delete.clone())
+        .unwrap_or_default();
+    prop_assert!(marked || named.is_empty(), "{:?} still to be deleted", named);
+    let mut waits = world.plan().waits;
+    // What a raised partition does not bring back is at rest all the same.
+    waits.retain(|wait| !matches!(wait, Wait::PartitionRaised { .. }));
     let only_held = |wait: &Wait| {
         matches!(wait, Wait::Paused { .. } | Wait::OnDelete { .. })
             || (marked && matches!(wait, Wait::DeletionBudget { .. }))

@@ -154,3 +154,145 @@ fn scenario_206_a_pod_that_never_got_a_node_is_updated_at_once() {
     let strategy = json!({"maxUnavailable": 1});
     assert_eq!(first_pass(1, &strategy, "1 v1 pending"), "delete 1 v1 for update");
 }
+
+/// Also regression 8: with a surge pod there is room for one update more.
+#[test]
+fn regression_8_a_surge_pod_adds_to_what_may_be_updated() {
+    let strategy = json!({"maxUnavailable": 1, "maxSurge": 1});
+    assert_eq!(
+        first_pass(5, &strategy, "5 v1 available, 1 v2 available"),
+        "delete 2 v1 for update"
+    );
+}
+
+#[test]
+fn regression_10_a_raised_partition_brings_pods_back() {
+    for (strategy, fewest, most) in [
+        (json!({"partition": 4, "maxUnavailable": 1}), 4, 5),
+        (json!({"partition": 4, "maxUnavailable": 0, "maxSurge": 1}), 5, 6),
+    ] {
+        let spec = json!({"replicas": 5, "updateStrategy": strategy});
+        let mut world = World::of(&spec)
+            .template("v2")
+            .pods("2 v1 available, 3 v2 available")
+            .with(ROLLBACK);
+        world.take_extremes();
+        world.settle().unwrap();
+        assert_eq!(world.inventory(), "4 v1 available, 1 v2 available", "{strategy}");
+        let extremes = world.take_extremes();
+        assert_eq!((extremes.fewest_available, extremes.most_pods), (fewest, most));
+        world.partition(1);
+        world.settle().unwrap();
+        assert_eq!(
+            world.inventory(),
+            "1 v1 available, 4 v2 available",
+            "and forward again"
+        );
+    }
+}
+
+#[test]
+fn a_partition_raised_with_the_gate_off_moves_nothing_and_says_so() {
+    let spec = json!({"replicas": 5, "updateStrategy": {"partition": 4, "maxUnavailable": 1}});
+    let mut world = World::of(&spec)
+        .template("v2")
+        .pods("2 v1 available, 3 v2 available");
+    world.settle().unwrap();
+    assert_eq!(world.inventory(), "2 v1 available, 3 v2 available");
+    assert_eq!(world.plan().waits, [Wait::PartitionRaised { pods: 2 }]);
+    let conditions = world.status().conditions.unwrap();
+    let ready = conditions
+        .iter()
+        .find(|condition| condition.type_ == "Ready")
+        .unwrap();
+    assert!(
+        ready
+            .message
+            .as_ref()
+            .unwrap()
+            .contains("2 pods keep the update revision")
+    );
+}
+
+#[test]
+fn regression_12_unproven_new_pods_are_limited_however_many_old_ones_are_broken() {
+    let strategy = json!({"maxUnavailable": 1});
+    assert_eq!(
+        first_pass(9, &strategy, "8 v1 unavailable, 1 v1 available"),
+        "delete 1 v1 for update"
+    );
+    assert_eq!(
+        first_pass(9, &strategy, "8 v1 unavailable, 1 v2 unavailable"),
+        "nothing"
+    );
+}
+
+/// Deviation 9: Kruise's surge decays to 22 and nothing is created.
+#[test]
+fn regression_16_the_surge_does_not_decay() {
+    let strategy = json!({"maxUnavailable": 0, "maxSurge": 50});
+    assert_eq!(
+        first_pass(
+            198,
+            &strategy,
+            "162 v2 available, 14 v2 unavailable, 44 v1 available"
+        ),
+        "create 22 v2"
+    );
+}
+
+#[test]
+fn regression_18_a_surge_that_is_raised_is_used_at_once() {
+    let spec = json!({"replicas": 4, "minReadySeconds": 3600, "updateStrategy": {"maxUnavailable": 0, "maxSurge": "50%"}});
+    let mut world = World::of(&spec).template("v2").pods("4 v1 available, 2 v2 fresh");
+    assert_eq!(world.pass().unwrap().to_string(), "nothing");
+    world.edit(&json!({"updateStrategy": {"maxSurge": "100%"}}));
+    assert_eq!(world.pass().unwrap().to_string(), "create 2 v2");
+}
+
+#[test]
+fn regression_34_paused_makes_no_pod_of_a_new_template() {
+    let spec = json!({"replicas": 3, "updateStrategy": {"maxSurge": 2, "paused": true}});
+    let mut world = World::of(&spec).template("v2").pods("3 v1 available");
+    assert_eq!(world.pass().unwrap().to_string(), "nothing");
+    world.settle().unwrap();
+    assert_eq!(world.inventory(), "3 v1 available");
+}
+
+/// The order of a whole release: pods without the key, then by the number at the end of the label's value.
+#[test]
+fn scenario_140_over_a_release_the_pods_go_in_the_users_order() {
+    let strategy =
+        json!({"maxUnavailable": 1, "priorityStrategy": {"orderPriority": [{"orderedKey": "shard"}]}});
+    let spec = json!({"replicas": 4, "updateStrategy": strategy});
+    let mut world = World::of(&spec).template("v2").pods("4 v1 available");
+    for (pod, shard) in [
+        ("sample-p0", "db-2"),
+        ("sample-p1", "db-10"),
+        ("sample-p3", "db-1"),
+    ] {
+        let pod = world
+            .live_pods()
+            .into_iter()
+            .find(|found| found.name() == pod)
+            .unwrap();
+        world.label(&pod, "shard", shard);
+    }
+    let mut order = Vec::new();
+    let mut left: Vec<String> = world
+        .pods_of("v1")
+        .iter()
+        .map(|pod| pod.name().to_owned())
+        .collect();
+    while !left.is_empty() {
+        world.run_for(1).unwrap();
+        let now: Vec<String> = world
+            .pods_of("v1")
+            .iter()
+            .map(|pod| pod.name().to_owned())
+            .collect();
+        order.extend(left.iter().filter(|name| !now.contains(name)).cloned());
+        left = now;
+    }
+    assert_eq!(order, ["sample-p2", "sample-p1", "sample-p0", "sample-p3"]);
+}
