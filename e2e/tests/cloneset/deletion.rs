@@ -157,3 +157,45 @@ async fn of_revisions_that_no_pod_has_only_the_newest_are_kept() -> Result<()> {
     })
     .await
 }
+
+#[tokio::test]
+async fn a_pod_named_in_the_spec_is_deleted_and_replaced_and_its_name_leaves_the_spec() -> Result<()> {
+    in_namespace(async |ns| {
+        ns.create_cloneset(&cloneset("web", 2, &json!({}))).await?;
+        ns.reaches("web", Counters::at_rest(2, 2)).await?;
+        let before = ns.pods_of("web").await?;
+        let named = before.first().map(ResourceExt::name_any).unwrap_or_default();
+        ns.patch(
+            "web",
+            json!({"spec": {"scaleStrategy": {"podsToDelete": [named]}}}),
+        )
+        .await?;
+        ns.until_pods("web", "another pod in the place of the one named", |pods| {
+            pods.len() == 2 && pods.iter().all(|pod| pod.name_any() != named)
+        })
+        .await?;
+        ns.until_cloneset("web", "a spec that names no pod that is gone", |object| {
+            let names = object.spec.scale_strategy.as_ref();
+            names.is_none_or(|strategy| strategy.pods_to_delete.as_ref().is_none_or(Vec::is_empty))
+        })
+        .await?;
+        ns.reaches("web", Counters::at_rest(2, 2)).await.map(drop)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_set_that_is_spread_over_nodes_scales_in() -> Result<()> {
+    in_namespace(async |ns| {
+        let mut spread = cloneset("web", 3, &json!({}));
+        spread["spec"]["template"]["spec"]["topologySpreadConstraints"] = json!([{
+            "maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway",
+            "labelSelector": {"matchLabels": {"app": "web"}}
+        }]);
+        ns.create_cloneset(&spread).await?;
+        ns.reaches("web", Counters::at_rest(3, 3)).await?;
+        ns.patch("web", json!({"spec": {"replicas": 1}})).await?;
+        ns.reaches("web", Counters::at_rest(1, 1)).await.map(drop)
+    })
+    .await
+}
