@@ -14,6 +14,7 @@ mod clearance;
 mod first_view;
 mod leadership;
 mod metrics;
+mod named;
 mod refusals;
 mod runaway;
 mod server;

@@ -408,6 +408,19 @@ impl State {
         else {
             return status(404, "NotFound", "not found");
         };
+        if patch.is_array() {
+            let steps: json_patch::Patch = serde_json::from_value(patch.clone()).unwrap();
+            if json_patch::patch(&mut object, &steps).is_err() {
+                return status(
+                    422,
+                    "Invalid",
+                    "the server rejected our request due to an error in our request",
+                );
+            }
+            let generation = object["metadata"]["generation"].as_i64().unwrap_or_default();
+            object["metadata"]["generation"] = json!(generation + 1);
+            return respond(200, &self.store(collection, object));
+        }
         let meta = &patch["metadata"];
         if !meta["uid"].is_null() && meta["uid"] != object["metadata"]["uid"] {
             return status(409, "Conflict", "the UID in the precondition does not match");
