@@ -55,6 +55,10 @@ pub struct Args {
     #[arg(long, default_value_t = false, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
     pub acknowledge_kruise: bool,
 
+    /// Replace pods that a preDelete hook holds before they are gone, as the label of that name says for one CloneSet.
+    #[arg(long, default_value_t = false, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
+    pub cloneset_scaling_exclude_preparing_delete: bool,
+
     /// Switches, as `Name=true,Other=false`.
     #[arg(long, default_value = "")]
     pub feature_gates: String,
@@ -167,11 +171,12 @@ mod tests {
             "--enable-leader-election=false",
             "--leader-election-lease-duration=1m30s",
             "--cloneset-workers=5",
+            "--cloneset-scaling-exclude-preparing-delete",
         ])
         .unwrap();
         assert_eq!(args.metrics_addr.to_string(), "[::]:9090");
         assert_eq!(args.leader_election_lease_duration, Duration::from_secs(90));
-        assert!(!args.enable_leader_election);
+        assert!(!args.enable_leader_election && args.cloneset_scaling_exclude_preparing_delete);
         assert!(
             Args::try_parse_from(["cloneset-controller", "--enable-leader-election"])
                 .unwrap()

@@ -175,6 +175,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let Args {
         namespace,
         cloneset_workers,
+        cloneset_scaling_exclude_preparing_delete,
         metrics_addr,
         health_probe_addr,
         enable_leader_election,
@@ -220,7 +221,10 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         client.clone(),
         metrics,
         events,
-        gates.features,
+        Features {
+            exclude_preparing_delete: cloneset_scaling_exclude_preparing_delete,
+            ..gates.features
+        },
         clock,
         random,
     ));

@@ -22,6 +22,8 @@ pub struct Features {
     pub partition_rollback: bool,
     /// `CloneSetShortHash`: pods carry the short form of their revision.
     pub short_hash: bool,
+    /// `--cloneset-scaling-exclude-preparing-delete`: for every CloneSet, what the label of that name says for one.
+    pub exclude_preparing_delete: bool,
     /// `StatusConditions` turned off: status carries neither `Ready` nor `Reconciling`, for tools that cannot bear
     /// conditions they do not know.
     pub kruise_conditions_only: bool,
@@ -181,7 +183,7 @@ impl Desired {
             max_unavailable: self.max_unavailable,
             max_surge: self.max_surge,
             scale_max_unavailable: self.scale_max_unavailable,
-            exclude_preparing_delete: self.exclude_preparing_delete,
+            exclude_preparing_delete: self.exclude_preparing_delete || features.exclude_preparing_delete,
             may_roll_back: features.partition_rollback && !current_is_update,
         }
     }

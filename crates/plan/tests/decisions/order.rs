@@ -182,6 +182,32 @@ fn no_pod_is_made_by_a_name_that_is_asked_to_go() {
 }
 
 #[test]
+fn a_pod_on_its_way_out_is_replaced_at_once_where_label_or_flag_say_so() {
+    let scene = || {
+        Scene::of(&json!({"replicas": 2}))
+            .pods(1, "new")
+            .pod("new leaving")
+    };
+    let created = |scene: &Scene| {
+        deeds(&scene.plan())
+            .iter()
+            .filter(|deed| deed.starts_with("create"))
+            .count()
+    };
+    assert_eq!(created(&scene()), 0);
+    let labels = json!({"apps.kruise.io/cloneset-scaling-exclude-preparing-delete": "true"});
+    assert_eq!(
+        created(&scene().cloneset(&json!({"metadata": {"labels": labels}}))),
+        1
+    );
+    let flag = Features {
+        exclude_preparing_delete: true,
+        ..Features::default()
+    };
+    assert_eq!(created(&scene().features(flag)), 1);
+}
+
+#[test]
 fn a_partition_raised_in_vain_says_so() {
     let raised = json!({"replicas": 5, "updateStrategy": {"partition": 4, "maxUnavailable": 2}});
     let scene = Scene::of(&raised).pod("old").pods(4, "new");

@@ -128,6 +128,15 @@ fn targets() -> Vec<String> {
             failures.push(format!("{what}: not so"));
         }
     };
+    let unlabelled = Desired::parse(&cloneset(Some(10), None, UpdateStrategy::default()), 7);
+    let excluding = Features {
+        exclude_preparing_delete: true,
+        ..Features::default()
+    };
+    check(
+        "the flag excludes pods in PreparingDelete for every CloneSet",
+        unlabelled.targets(excluding, false).exclude_preparing_delete,
+    );
     for (gate, current_is_update, may) in [
         (true, false, true),
         (true, true, false),

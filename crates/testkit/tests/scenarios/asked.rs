@@ -1,5 +1,6 @@
 //! Areas E and F, and the regressions about scaling: pods that are asked to go, pods that are on their way out, surplus.
 
+use cloneset_api::names::labels;
 use cloneset_status::Wait;
 use cloneset_testkit::World;
 use serde_json::{Value, json};
@@ -18,7 +19,7 @@ fn named(world: &World) -> Vec<String> {
 }
 
 fn excluding(mut world: World) -> World {
-    world.label_cloneset("apps.kruise.io/cloneset-scaling-exclude-preparing-delete", "true");
+    world.label_cloneset(labels::EXCLUDE_PREPARING_DELETE, "true");
     world
 }
 

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 const ROLLBACK: Features = Features {
     partition_rollback: true,
     short_hash: false,
+    exclude_preparing_delete: false,
     kruise_conditions_only: false,
 };
 
