@@ -79,7 +79,7 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
-    fn pod(name: &str, labels: Value) -> Pod {
+    fn pod(name: &str, labels: &Value) -> Pod {
         serde_json::from_value(json!({"metadata": {"name": name, "uid": name, "labels": labels}})).unwrap()
     }
 
@@ -94,13 +94,13 @@ mod tests {
     fn scenario_140_pods_without_any_key_first_then_by_level_and_number() {
         let strategy = json!({"orderPriority": [{"orderedKey": "k1"}, {"orderedKey": "k2"}]});
         let pods = [
-            pod("k2-7", json!({"k2": "7"})),
-            pod("k1-9", json!({"k1": "sts-9", "k2": "100"})),
-            pod("none", json!({"k3": "1"})),
-            pod("k1-10", json!({"k1": "sts-10"})),
-            pod("k1-no-number", json!({"k1": "sts-"})),
-            pod("k1-too-large", json!({"k1": "99999999999999999999"})),
-            pod("no-labels", Value::Null),
+            pod("k2-7", &json!({"k2": "7"})),
+            pod("k1-9", &json!({"k1": "sts-9", "k2": "100"})),
+            pod("none", &json!({"k3": "1"})),
+            pod("k1-10", &json!({"k1": "sts-10"})),
+            pod("k1-no-number", &json!({"k1": "sts-"})),
+            pod("k1-too-large", &json!({"k1": "99999999999999999999"})),
+            pod("no-labels", &Value::Null),
         ];
         assert_eq!(
             sorted(strategy, &pods),
@@ -129,11 +129,11 @@ mod tests {
             {"weight": -1, "matchSelector": equals("d", "1")},
         ]});
         let pods = [
-            pod("0", json!({"d": "1"})),
-            pod("30", json!({"b": ""})),
-            pod("50", json!({"c": "1"})),
-            pod("70", json!({"a": "1", "b": "x"})),
-            pod("0 too", Value::Null),
+            pod("0", &json!({"d": "1"})),
+            pod("30", &json!({"b": ""})),
+            pod("50", &json!({"c": "1"})),
+            pod("70", &json!({"a": "1", "b": "x"})),
+            pod("0 too", &Value::Null),
         ];
         assert_eq!(sorted(strategy, &pods), ["70", "50", "30", "0", "0 too"]);
     }
@@ -144,7 +144,7 @@ mod tests {
         let names: Vec<String> = (0..50).map(|n| format!("{:02}", (n * 7) % 50)).collect();
         let pods: Vec<Pod> = names
             .iter()
-            .map(|name| pod(name, json!({"k": "same-3"})))
+            .map(|name| pod(name, &json!({"k": "same-3"})))
             .collect();
         assert_eq!(sorted(strategy, &pods), names);
         assert_eq!(sorted(json!({}), &pods), names);
