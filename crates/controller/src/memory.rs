@@ -90,6 +90,8 @@ pub struct Memory {
     pub born: BTreeSet<String>,
     /// When pods that were created turned out not to be there.
     vanished: Vec<Instant>,
+    /// Instance ids of the pods that were there.
+    present: BTreeSet<String>,
     reserved_ids: BTreeMap<String, Instant>,
 }
 
@@ -126,13 +128,24 @@ impl Memory {
         self.generation = generation;
     }
 
-    /// Compares the pods that were created with those there are; the view has come as far as every write of ours.
-    pub fn take_stock(&mut self, pods: &[Arc<Pod>]) {
+    /// Compares the pods there are with those that were created and those that were there: the view has come as far as
+    /// every write of ours. With `keeps_ids` a pod's successor is to have its id, and with that its claims.
+    pub fn take_stock(&mut self, pods: &[Arc<Pod>], keeps_ids: bool) {
         let born = std::mem::take(&mut self.born);
-        let gone = born
-            .iter()
-            .filter(|uid| !pods.iter().any(|pod| pod.uid() == *uid));
-        self.vanished.extend(gone.map(|_| Instant::now()));
+        if !born.is_empty() {
+            let uids: BTreeSet<&str> = pods.iter().map(|pod| pod.uid()).collect();
+            let gone = born.iter().filter(|uid| !uids.contains(uid.as_str()));
+            self.vanished.extend(gone.map(|_| Instant::now()));
+        }
+        let ids = pods.iter().filter_map(|pod| Some(pod.name().rsplit_once('-')?.1));
+        let present: BTreeSet<String> = ids.map(str::to_owned).collect();
+        let before = std::mem::replace(&mut self.present, present);
+        if !keeps_ids {
+            for id in before.difference(&self.present) {
+                self.reserved_ids
+                    .insert(id.clone(), Instant::now() + RESERVED_FOR);
+            }
+        }
     }
 
     /// Stops creation when more pods have vanished than could have been lost by chance: twice as many as there may be.

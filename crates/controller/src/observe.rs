@@ -87,7 +87,8 @@ pub async fn observe(context: &Context, key: &Key, memory: &mut Memory) -> Resul
     for stray in strays {
         pods.extend(look_for(context, key, &memory.uid, &stray).await?);
     }
-    memory.take_stock(&pods);
+    let claims = cloneset.spec.volume_claim_templates.as_ref();
+    memory.take_stock(&pods, claims.is_some_and(|claims| !claims.is_empty()));
     let nodes = nodes_of(context, &cloneset, &pods).await;
     let reserved_ids = memory.reserved_ids();
     let is_held = memory

@@ -187,9 +187,13 @@ async fn bounded<T>(
         let _slot = context.write_slot().await;
         match context.leadership.time_left() {
             None => Err(WriteError::NotLeading),
-            Some(left) => match tokio::time::timeout(left.min(WRITE_TIMEOUT), sending).await {
-                Ok(result) => result.map_err(|error| classify(&error, verb)),
-                Err(_) => Err(WriteError::Unclear("no answer in time".to_owned())),
+            // The end comes first: a process that was stopped in between must not go on sending.
+            Some(left) => tokio::select! {
+                biased;
+                () = tokio::time::sleep(left.min(WRITE_TIMEOUT)) => {
+                    Err(WriteError::Unclear("no answer in time".to_owned()))
+                }
+                result = sending => result.map_err(|error| classify(&error, verb)),
             },
         }
     };

@@ -328,7 +328,7 @@ impl State {
     }
 
     /// Somebody else deletes an object, and it goes at once.
-    fn vanish(&mut self, collection: &str, key: &str) {
+    pub(crate) fn vanish(&mut self, collection: &str, key: &str) {
         let gone = self
             .objects
             .get_mut(collection)

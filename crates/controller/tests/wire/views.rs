@@ -231,3 +231,27 @@ async fn a_pod_that_the_selector_no_longer_matches_is_released_before_it_is_repl
     assert_eq!(running.count(&Method::DELETE, "pods"), 0);
     assert_eq!(running.status()["availableReplicas"], 3);
 }
+
+/// What a name still stands for elsewhere (addresses, logs, caches of others) takes a while to be forgotten.
+#[tokio::test(start_paused = true)]
+async fn the_id_of_a_pod_that_somebody_deleted_is_not_used_again_at_once() {
+    let server = Server::new();
+    server.put("clonesets", cloneset(3, "web:v1", 0));
+    let running = Running::start(&server);
+    running.settle().await;
+    let names = |server: &Server| -> BTreeSet<String> {
+        let pods = server.objects("pods");
+        pods.iter()
+            .map(|pod| pod["metadata"]["name"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let gone = names(&server).pop_first().unwrap();
+    server
+        .state
+        .lock()
+        .unwrap()
+        .vanish("pods", &format!("shop/{gone}"));
+    running.settle().await;
+    assert_eq!(names(&server).len(), 3);
+    assert!(!names(&server).contains(&gone), "{gone} is used again");
+}
