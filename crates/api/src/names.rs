@@ -40,6 +40,16 @@ pub mod annotations {
     pub const LIFECYCLE_TIMESTAMP: &str = "lifecycle.apps.kruise.io/timestamp";
     /// On pods: cost of deletion, an int32 in canonical decimal; lower goes first.
     pub const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
+    /// On pods: how far an in-place update is.
+    pub const IN_PLACE_STATE: &str = "apps.kruise.io/inplace-update-state";
+    /// On pods: an in-place update that waits for the pod to be out of service.
+    pub const IN_PLACE_GRACE: &str = "apps.kruise.io/inplace-update-grace";
+    /// [`IN_PLACE_STATE`] as old versions of Kruise wrote it; read, never written.
+    pub const LEGACY_IN_PLACE_STATE: &str = "inplace-update-state";
+    /// [`IN_PLACE_GRACE`] as old versions of Kruise wrote it; read, never written.
+    pub const LEGACY_IN_PLACE_GRACE: &str = "inplace-update-grace";
+    /// On pods: `Ordered` restarts containers one after the other, in their order.
+    pub const LAUNCH_PRIORITY: &str = "apps.kruise.io/container-launch-priority";
     /// On revisions: hash of the volume claim templates at the time the revision was made.
     pub const CLAIM_TEMPLATE_HASH: &str = "kruise.io/cloneset-volumeclaimtemplate-hash";
 }
@@ -68,6 +78,24 @@ pub mod pod_conditions {
     pub const CONTAINERS_READY: &str = "ContainersReady";
     /// Our readiness gate: False while we take a pod out of service for an in-place update.
     pub const IN_PLACE_UPDATE_READY: &str = "InPlaceUpdateReady";
+}
+
+/// Reasons of conditions on pods.
+pub mod pod_reasons {
+    /// Our gate: out of service for an in-place update.
+    pub const START_IN_PLACE_UPDATE: &str = "StartInPlaceUpdate";
+    /// Our gate: out of service while hook `inPlaceUpdate` holds the pod.
+    pub const PREPARING_UPDATE: &str = "PreparingUpdate";
+    /// Our gate: out of service while hook `preDelete` holds the pod.
+    pub const PREPARING_DELETE: &str = "PreparingDelete";
+    /// The kubelet's verdict, as the kubelet gives it while a gate is closed.
+    pub const READINESS_GATES_NOT_READY: &str = "ReadinessGatesNotReady";
+}
+
+/// Environment variables of containers.
+pub mod env {
+    /// The launch priority of a container: an integer, higher goes first.
+    pub const CONTAINER_PRIORITY: &str = "KRUISE_CONTAINER_PRIORITY";
 }
 
 /// Condition types on CloneSets.
@@ -126,6 +154,10 @@ pub mod events {
     pub const SCALE_UP_LIMITED: &str = "ScaleUpLimited";
     /// Pods were deleted so that the new revision can take their place.
     pub const SUCCESSFUL_UPDATE_POD_RECREATE: &str = "SuccessfulUpdatePodReCreate";
+    /// Pods were changed in place.
+    pub const SUCCESSFUL_UPDATE_POD_IN_PLACE: &str = "SuccessfulUpdatePodInPlace";
+    /// A pod could not be changed in place.
+    pub const FAILED_UPDATE_POD_IN_PLACE: &str = "FailedUpdatePodInPlace";
     /// Pods that were created did not become ours, so no more are created.
     pub const RUNAWAY_CREATION: &str = "RunawayCreation";
     /// A pod that should make place for the new revision could not be deleted.

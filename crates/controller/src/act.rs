@@ -12,7 +12,7 @@ use crate::send::WriteError;
 use crate::wiring::Context;
 use crate::writes::{Expect, Mark};
 use cloneset_api::CloneSet;
-use cloneset_plan::{Action, DeleteReason, NewPod, Plan, RevisionWrite};
+use cloneset_plan::{Action, DeleteReason, NewPod, OutReason, Plan, RevisionWrite};
 use cloneset_status::Runaway;
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _};
@@ -31,6 +31,8 @@ pub struct Acted {
     pub created: Vec<(String, String)>,
     /// Pods deleted, and why.
     pub deleted: Vec<(String, DeleteReason)>,
+    /// Pods changed in place, with the revisions they are led to.
+    pub changed: Vec<(String, String)>,
     /// Writes that did not succeed.
     pub failed: Vec<(Attempt, WriteError)>,
     /// The kinds of work of which something succeeded.
@@ -71,6 +73,10 @@ pub enum Attempt {
     Delete(String, DeleteReason),
     /// Putting a pod in service.
     PutInService(String),
+    /// Taking a pod out of service, or holding it.
+    TakeOut(String, OutReason),
+    /// Changing a pod in place.
+    ChangeInPlace(String),
     /// Giving a pod up.
     Release(String),
     /// Taking the names of pods that are gone off the spec.
@@ -88,6 +94,8 @@ impl Attempt {
             Self::Create(_) => Work::Create,
             Self::Delete(..) => Work::Delete,
             Self::PutInService(_) => Work::PutInService,
+            Self::TakeOut(..) => Work::TakeOut,
+            Self::ChangeInPlace(_) => Work::ChangeInPlace,
             Self::Release(_) => Work::Release,
             Self::Prune => Work::Prune,
             Self::Trim(_) => Work::Trim,
@@ -118,11 +126,13 @@ pub async fn act(context: &Context, cloneset: &CloneSet, memory: &mut Memory, pl
             Some(pod) => acting.rehearse(pod).await,
             None => true,
         };
-    // Without its revision nothing may be made or replaced, but a new pod may enter service all the same.
+    // Without its revision nothing may be made or replaced, but a new pod may enter service all the same, and what has
+    // begun is finished.
     let possible = plan.actions.iter().filter(|action| match action {
-        Action::PutInService(_) | Action::PruneNames(_) => true,
-        Action::DeletePod(deletion) if deletion.why == DeleteReason::Update => may_replace,
+        Action::PutInService(_) | Action::ChangeInPlace(_) | Action::PruneNames(_) => true,
+        action if action.begins_update() => may_replace,
         Action::DeletePod(_)
+        | Action::TakeOutOfService(_)
         | Action::CreatePod(_)
         | Action::ReleasePod(_)
         | Action::DeleteRevision { .. } => has_revision,
@@ -228,6 +238,7 @@ impl Acting<'_> {
                     mark,
                     created,
                     deleted,
+                    changed,
                     altered,
                     taken_id: None,
                 }) => {
@@ -241,6 +252,7 @@ impl Acting<'_> {
                     self.memory.marks.extend(mark);
                     self.acted.created.extend(created);
                     self.acted.deleted.extend(deleted);
+                    self.acted.changed.extend(changed);
                 }
                 Ok(Written {
                     taken_id: Some(id), ..
@@ -263,6 +275,8 @@ impl Acting<'_> {
                 Action::ReleasePod(release) => Some(&release.name),
                 Action::CreatePod(_)
                 | Action::PutInService(_)
+                | Action::TakeOutOfService(_)
+                | Action::ChangeInPlace(_)
                 | Action::PruneNames(_)
                 | Action::DeleteRevision { .. } => None,
             };
@@ -312,6 +326,8 @@ fn attempt(action: &Action) -> Attempt {
         Action::CreatePod(pod) => Attempt::Create(pod.name.clone()),
         Action::DeletePod(deletion) => Attempt::Delete(deletion.name.clone(), deletion.why),
         Action::PutInService(pod) => Attempt::PutInService(pod.name.clone()),
+        Action::TakeOutOfService(pod) => Attempt::TakeOut(pod.name.clone(), pod.why),
+        Action::ChangeInPlace(change) => Attempt::ChangeInPlace(change.name.clone()),
         Action::ReleasePod(pod) => Attempt::Release(pod.name.clone()),
         Action::PruneNames(_) => Attempt::Prune,
         Action::DeleteRevision { name, .. } => Attempt::Trim(name.clone()),

@@ -101,7 +101,6 @@ const KRUISE_ONLY: &[&str] = &[
     "ForceDeleteTimeoutExpectationGate",
     "ImagePullJobGate",
     "InPlaceUpdateEnvFromMetadata",
-    "InPlaceWorkloadVerticalScaling",
     "KruiseDaemon",
     "KruisePodReadinessGate",
     "PodUnavailableBudgetDeleteGate",
@@ -131,6 +130,7 @@ pub fn parse_feature_gates(text: &str) -> Result<Gates, String> {
         match name.trim() {
             "CloneSetPartitionRollback" => gates.features.partition_rollback = on,
             "CloneSetShortHash" => gates.features.short_hash = on,
+            "InPlaceWorkloadVerticalScaling" => gates.features.in_place_resize = on,
             "StatusConditions" => gates.features.kruise_conditions_only = !on,
             known if KRUISE_ONLY.contains(&known) => gates.without_meaning.push(known.to_owned()),
             unknown => return Err(format!("feature gate {unknown:?} is unknown")),

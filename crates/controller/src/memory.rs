@@ -28,6 +28,10 @@ pub enum Work {
     Delete,
     /// Putting pods in service.
     PutInService,
+    /// Taking pods out of service, or holding them.
+    TakeOut,
+    /// Changing pods in place.
+    ChangeInPlace,
     /// Giving pods up.
     Release,
     /// Taking the names of pods that are gone off the spec.
@@ -38,12 +42,14 @@ pub enum Work {
 
 impl Work {
     /// Every kind.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Rehearsal,
         Self::Revision,
         Self::Create,
         Self::Delete,
         Self::PutInService,
+        Self::TakeOut,
+        Self::ChangeInPlace,
         Self::Release,
         Self::Prune,
         Self::Trim,

@@ -3,6 +3,8 @@
 //! Where an answer says that an object is there already, a look at it tells whose it is. Order, concurrency and
 //! what to do about failures are `act`'s business.
 
+mod in_place;
+
 use crate::index::{Kind, Sink as _};
 use crate::live;
 use crate::owned::version_of;
@@ -10,11 +12,10 @@ use crate::send::{self, Target, WriteError};
 use crate::wiring::Context;
 use crate::writes::{Expect, Mark};
 use cloneset_api::CloneSet;
-use cloneset_api::names::{labels, pod_conditions};
-use cloneset_plan::manifest::rfc3339;
+use cloneset_api::names::labels;
 use cloneset_plan::normalise::canonical_text;
 use cloneset_plan::{
-    Action, DeleteReason, InService, NewPod, NewRevision, PodDeletion, Pruning, Release, owner_reference,
+    Action, DeleteReason, NewPod, NewRevision, PodDeletion, Pruning, Release, owner_reference,
 };
 use cloneset_status::facts::short_revision;
 use cloneset_status::{Pod, Revision, Runaway};
@@ -22,7 +23,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::Api;
 use kube::api::{PartialObjectMeta, Patch, Preconditions};
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::fmt::Debug;
 
 /// What one write left behind.
@@ -33,6 +34,8 @@ pub struct Written {
     pub created: Option<(String, String)>,
     /// The pod deleted, and why.
     pub deleted: Option<(String, DeleteReason)>,
+    /// The pod changed in place, with the revision it is led to.
+    pub changed: Option<(String, String)>,
     /// The pod created was stored otherwise than it was sent.
     pub altered: Option<Runaway>,
     /// The instance id that somebody else's object has.
@@ -45,6 +48,7 @@ impl Written {
             mark: Some(mark),
             created: None,
             deleted: None,
+            changed: None,
             altered: None,
             taken_id: None,
         }
@@ -56,7 +60,9 @@ pub async fn perform(context: &Context, cloneset: &CloneSet, action: &Action) ->
     match action {
         Action::CreatePod(pod) => create_pod(context, cloneset, pod).await,
         Action::DeletePod(deletion) => delete_pod(context, cloneset, deletion).await,
-        Action::PutInService(pod) => put_in_service(context, cloneset, pod).await,
+        Action::PutInService(pod) => in_place::put_in_service(context, cloneset, pod).await,
+        Action::TakeOutOfService(pod) => in_place::take_out_of_service(context, cloneset, pod).await,
+        Action::ChangeInPlace(change) => in_place::change(context, cloneset, change).await,
         Action::ReleasePod(pod) => release_pod(context, cloneset, pod).await,
         Action::PruneNames(names) => prune_names(context, cloneset, names).await,
         Action::DeleteRevision { name, uid } => {
@@ -189,6 +195,7 @@ async fn found_pod(context: &Context, cloneset: &CloneSet, pod: &NewPod) -> Resu
             mark: None,
             created: None,
             deleted: None,
+            changed: None,
             altered: None,
             taken_id: Some(pod.id.clone()),
         }),
@@ -249,40 +256,6 @@ async fn prune_names(context: &Context, cloneset: &CloneSet, names: &Pruning) ->
         uid(cloneset),
         expect,
     )))
-}
-
-/// Gate, labels and annotations in one request: a patch of `pods/status` may carry all of them.
-async fn put_in_service(
-    context: &Context,
-    cloneset: &CloneSet,
-    pod: &InService,
-) -> Result<Written, WriteError> {
-    let target = Target::of::<Pod>(namespace(cloneset), "pods/status");
-    let patch = Patch::Strategic(in_service_patch(pod));
-    let stored: Pod = send::patch(context, &target, &pod.name, Some("status"), &patch).await?;
-    let expect = Expect::Version(version_of(&stored));
-    Ok(Written::marked(Mark::new(Kind::Pod, &pod.name, &pod.uid, expect)))
-}
-
-fn in_service_patch(pod: &InService) -> Value {
-    let mut metadata = Map::from_iter([("uid".to_owned(), json!(pod.uid))]);
-    if !pod.labels.is_empty() {
-        metadata.insert("labels".to_owned(), json!(pod.labels));
-    }
-    if !pod.annotations.is_empty() {
-        metadata.insert("annotations".to_owned(), json!(pod.annotations));
-    }
-    if !pod.gate {
-        return json!({"metadata": metadata});
-    }
-    json!({
-        "metadata": metadata,
-        "status": {"conditions": [{
-            "type": pod_conditions::IN_PLACE_UPDATE_READY,
-            "status": "True",
-            "lastTransitionTime": rfc3339(pod.at),
-        }]},
-    })
 }
 
 /// Creates a revision; `None` when its name is taken by other content.

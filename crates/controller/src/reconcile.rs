@@ -11,7 +11,7 @@ use crate::observe::{ObserveError, Observed, observe, search};
 use crate::report::{ReportError, Reported, report};
 use crate::send::WriteError;
 use crate::wiring::Context;
-use cloneset_plan::{Action, Creation, DeleteReason, Desired, Plan, plan};
+use cloneset_plan::{Action, Creation, Desired, Plan, plan};
 use cloneset_status::Wait;
 use futures::FutureExt as _;
 use jiff::Timestamp;
@@ -209,19 +209,14 @@ fn hold_back(plan: &mut Plan, memory: &mut Memory) -> Option<Duration> {
     let everything = plan.revision.is_some() && work.contains(&Work::Revision);
     let before = plan.actions.len();
     plan.actions.retain(|action| {
-        let is_held = work.contains(&work_of(action))
-            || (work.contains(&Work::Rehearsal)
-                && matches!(action, Action::DeletePod(deletion) if deletion.why == DeleteReason::Update));
-        !is_held && (!everything || matches!(action, Action::PutInService(_)))
+        let is_held =
+            work.contains(&work_of(action)) || (work.contains(&Work::Rehearsal) && action.begins_update());
+        !is_held && (!everything || action.goes_on())
     });
     if everything {
         plan.revision = None;
     }
-    if !plan
-        .actions
-        .iter()
-        .any(|action| matches!(action, Action::DeletePod(_)))
-    {
+    if !plan.actions.iter().any(Action::begins_update) {
         plan.rehearsal = None;
     }
     if everything || plan.actions.len() < before {

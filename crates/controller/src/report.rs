@@ -15,7 +15,7 @@ use crate::wiring::Context;
 use crate::writes::{Expect, Mark};
 use cloneset_api::names::{conditions, events};
 use cloneset_api::{CloneSet, CloneSetStatus};
-use cloneset_plan::{DeleteReason, Desired, Plan};
+use cloneset_plan::{DeleteReason, Desired, OutReason, Plan};
 use cloneset_status::progress::deadline;
 use cloneset_status::{Observed, Runaway, Wait, compute};
 use jiff::Timestamp;
@@ -103,7 +103,8 @@ fn status(
         current_revision: known.current_revision.filter(|_| !revision_failed),
         collision_count: (collisions > 0).then_some(collisions),
         scaling: outcome(plan, acted, failures, is_scaling),
-        updating: outcome(plan, acted, failures, is_updating),
+        updating: outcome(plan, acted, failures, is_updating)
+            .map(|told| told.and_then(|()| plan.impossible_update().map_or(Ok(()), Err))),
         refusal: refusal(plan, acted, failures),
         runaway: memory.runaway.as_ref(),
         with_kstatus: !context.features.kruise_conditions_only,
@@ -118,15 +119,25 @@ fn is_scaling(work: Work, attempt: Option<&Attempt>) -> bool {
     match work {
         Work::Create | Work::Release | Work::Prune => true,
         Work::Delete => !matches!(attempt, Some(Attempt::Delete(_, DeleteReason::Update))),
-        Work::Revision | Work::Rehearsal | Work::PutInService | Work::Trim => false,
+        Work::TakeOut => attempt.is_none_or(|attempt| !is_for_update(attempt)),
+        Work::Revision | Work::Rehearsal | Work::PutInService | Work::ChangeInPlace | Work::Trim => false,
     }
 }
 
 fn is_updating(work: Work, attempt: Option<&Attempt>) -> bool {
     match work {
-        Work::Revision | Work::Rehearsal | Work::PutInService => true,
+        Work::Revision | Work::Rehearsal | Work::PutInService | Work::ChangeInPlace => true,
         Work::Delete => matches!(attempt, None | Some(Attempt::Delete(_, DeleteReason::Update))),
+        Work::TakeOut => attempt.is_none_or(is_for_update),
         Work::Create | Work::Release | Work::Prune | Work::Trim => false,
+    }
+}
+
+/// Is a pod taken out of service for an update, and not for good?
+fn is_for_update(attempt: &Attempt) -> bool {
+    match attempt {
+        Attempt::TakeOut(_, OutReason::DeletionHook(why)) => *why == DeleteReason::Update,
+        _ => true,
     }
 }
 
@@ -217,6 +228,8 @@ fn describe(attempt: &Attempt) -> String {
         Attempt::Create(_) => "cannot create a pod".to_owned(),
         Attempt::Delete(name, _) => format!("cannot delete pod {name}"),
         Attempt::PutInService(name) => format!("cannot put pod {name} in service"),
+        Attempt::TakeOut(name, _) => format!("cannot take pod {name} out of service"),
+        Attempt::ChangeInPlace(name) => format!("cannot change pod {name} in place"),
         Attempt::Release(name) => format!("cannot give up pod {name}, which the selector no longer matches"),
         Attempt::Prune => {
             "cannot take the names of pods that are gone off spec.scaleStrategy.podsToDelete".to_owned()
@@ -285,6 +298,19 @@ fn tell_actions(context: &Context, cloneset: &CloneSet, acted: &Acted, failures:
             );
         }
     }
+    let mut changed: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (pod, revision) in &acted.changed {
+        changed.entry(revision).or_default().push(pod);
+    }
+    for (revision, pods) in changed {
+        let note = format!("updated {} in place to revision {revision}", enumerate(&pods));
+        let kind = (
+            EventType::Normal,
+            events::SUCCESSFUL_UPDATE_POD_IN_PLACE,
+            "UpdatePodInPlace",
+        );
+        leave(context, cloneset, kind, note, pods.first());
+    }
     // One event for a kind of failure, however many pods it hit.
     let mut told = BTreeSet::new();
     for (attempt, error) in &acted.failed {
@@ -308,6 +334,10 @@ fn failure(attempt: &Attempt) -> Option<(&'static str, &'static str)> {
         Attempt::Create(_) => Some((events::FAILED_CREATE, "CreatePod")),
         Attempt::Delete(_, why) => Some((why.event_reasons().1, "DeletePod")),
         Attempt::Revision(_) => Some((events::FAILED_CREATE, "WriteRevision")),
+        Attempt::TakeOut(_, OutReason::DeletionHook(why)) => Some((why.event_reasons().1, "HoldPod")),
+        Attempt::TakeOut(..) | Attempt::ChangeInPlace(_) => {
+            Some((events::FAILED_UPDATE_POD_IN_PLACE, "UpdatePodInPlace"))
+        }
         Attempt::PutInService(_) | Attempt::Release(_) | Attempt::Prune | Attempt::Trim(_) => None,
     }
 }
@@ -334,8 +364,16 @@ fn tell_waits(context: &Context, cloneset: &CloneSet, waits: &[Wait], memory: &m
                 reason: wait.reason(),
             })
             .inc();
-        if matches!(wait, Wait::ScaleUpLimited { .. }) && !memory.told_waits.contains(wait.reason()) {
-            let kind = (EventType::Warning, events::SCALE_UP_LIMITED, "CreatePod");
+        let kind = match wait {
+            Wait::ScaleUpLimited { .. } => (EventType::Warning, events::SCALE_UP_LIMITED, "CreatePod"),
+            Wait::NotInPlace { .. } | Wait::UnreadableState { .. } => (
+                EventType::Warning,
+                events::FAILED_UPDATE_POD_IN_PLACE,
+                "UpdatePodInPlace",
+            ),
+            _ => continue,
+        };
+        if !memory.told_waits.contains(wait.reason()) {
             leave(context, cloneset, kind, wait.to_string(), None);
         }
     }

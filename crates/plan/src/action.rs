@@ -4,9 +4,11 @@
 //! them, the plugin prints them, the simulated world applies them.
 
 use crate::desired::Desired;
+use crate::inplace::MetadataChange;
 use crate::manifest::NewPod;
 use cloneset_api::CloneSet;
 use cloneset_api::names::events;
+use cloneset_status::facts::Resources;
 use cloneset_status::{Counts, Observed, Wait};
 use jiff::Timestamp;
 use serde_json::Value;
@@ -33,6 +35,14 @@ impl Plan {
     /// When time alone will change the answer: the end of the first wait that ends by itself.
     pub fn recheck_at(&self) -> Option<Timestamp> {
         self.waits.iter().filter_map(Wait::until).min()
+    }
+
+    /// What keeps pods from being updated until somebody changes something, if anything does.
+    pub fn impossible_update(&self) -> Option<String> {
+        let mut waits = self.waits.iter();
+        let wait =
+            waits.find(|wait| matches!(wait, Wait::NotInPlace { .. } | Wait::UnreadableState { .. }))?;
+        Some(wait.to_string())
     }
 
     /// What a status is computed from before anything is known of how acting went.
@@ -124,6 +134,10 @@ pub enum Action {
     DeletePod(PodDeletion),
     /// Put a pod in service: gate True, labels as they should be, in one write.
     PutInService(InService),
+    /// Take a pod out of service, or hold it where it is: gate False, labels as they should be, in one write.
+    TakeOutOfService(OutOfService),
+    /// Change a pod that is out of service.
+    ChangeInPlace(InPlaceChange),
     /// Give a pod up without deleting it.
     ReleasePod(Release),
     /// Take the names of pods that are gone off `scaleStrategy.podsToDelete`.
@@ -138,16 +152,38 @@ pub enum Action {
 }
 
 impl Action {
-    /// UID of the pod that it deletes or gives up, if it does.
-    pub(crate) fn lost_uid(&self) -> Option<&str> {
+    /// UID of the pod that it changes, deletes or gives up, if there is one.
+    pub(crate) fn pod_uid(&self) -> Option<&str> {
         match self {
             Self::DeletePod(deletion) => Some(&deletion.uid),
             Self::ReleasePod(release) => Some(&release.uid),
+            Self::PutInService(write) => Some(&write.uid),
+            Self::TakeOutOfService(write) => Some(&write.uid),
+            Self::ChangeInPlace(change) => Some(&change.uid),
+            Self::CreatePod(_) | Self::PruneNames(_) | Self::DeleteRevision { .. } => None,
+        }
+    }
+
+    /// Does it move a pod to another revision, so that it must be known before whether the API server takes such a pod?
+    pub fn begins_update(&self) -> bool {
+        match self {
+            Self::DeletePod(deletion) => deletion.why == DeleteReason::Update,
+            Self::TakeOutOfService(write) => match write.why {
+                OutReason::InPlaceUpdate | OutReason::UpdateHook => true,
+                OutReason::DeletionHook(why) => why == DeleteReason::Update,
+            },
             Self::CreatePod(_)
             | Self::PutInService(_)
+            | Self::ChangeInPlace(_)
+            | Self::ReleasePod(_)
             | Self::PruneNames(_)
-            | Self::DeleteRevision { .. } => None,
+            | Self::DeleteRevision { .. } => false,
         }
+    }
+
+    /// Does it take an update on that has begun, or a pod into service? Then nothing has to be known before.
+    pub fn goes_on(&self) -> bool {
+        matches!(self, Self::PutInService(_) | Self::ChangeInPlace(_))
     }
 }
 
@@ -216,12 +252,63 @@ pub struct InService {
     pub name: String,
     /// Its UID, for the precondition.
     pub uid: String,
+    /// Its resourceVersion, where it was looked at before whether it may serve.
+    pub resource_version: Option<String>,
     /// Must the readiness gate be set to True?
     pub gate: bool,
-    /// Labels to set.
-    pub labels: BTreeMap<String, String>,
-    /// Annotations to set.
-    pub annotations: BTreeMap<String, String>,
+    /// Labels and annotations.
+    pub metadata: MetadataChange,
     /// The moment the condition turns True.
     pub at: Timestamp,
+}
+
+/// A pod to take out of service, or to hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutOfService {
+    /// The pod.
+    pub name: String,
+    /// Its UID, for the precondition.
+    pub uid: String,
+    /// Its resourceVersion: it was chosen for the state it was in.
+    pub resource_version: String,
+    /// Must the readiness gate be set to False, and with which reason?
+    pub gate: Option<&'static str>,
+    /// Is it Ready, so that Ready turns False in the same moment? Then endpoints react at once.
+    pub unready: bool,
+    /// Labels, annotations and finalizers.
+    pub metadata: MetadataChange,
+    /// Why.
+    pub why: OutReason,
+    /// The moment the conditions turn False.
+    pub at: Timestamp,
+}
+
+/// Why a pod leaves service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutReason {
+    /// It is about to be changed in place.
+    InPlaceUpdate,
+    /// Hook `inPlaceUpdate` holds its update.
+    UpdateHook,
+    /// Hook `preDelete` holds its deletion.
+    DeletionHook(DeleteReason),
+}
+
+/// A change of a pod in place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InPlaceChange {
+    /// The pod.
+    pub name: String,
+    /// Its UID, for the precondition.
+    pub uid: String,
+    /// Its resourceVersion: what runs in it was recorded.
+    pub resource_version: String,
+    /// The revision it leads to.
+    pub revision: String,
+    /// Images, by container.
+    pub images: BTreeMap<String, String>,
+    /// Limits and requests, by container.
+    pub resources: BTreeMap<String, Resources>,
+    /// Labels, annotations and finalizers.
+    pub metadata: MetadataChange,
 }

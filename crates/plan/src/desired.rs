@@ -5,6 +5,7 @@
 //! a [`Problem`] too, never ignored.
 
 use crate::diff::Targets;
+use crate::lifecycle::Hooks;
 use crate::priority::Priority;
 use crate::rules;
 use crate::scatter::Scatter;
@@ -24,6 +25,8 @@ pub struct Features {
     pub short_hash: bool,
     /// `--cloneset-scaling-exclude-preparing-delete`: for every CloneSet, what the label of that name says for one.
     pub exclude_preparing_delete: bool,
+    /// `InPlaceWorkloadVerticalScaling`: resources of containers can be changed in place.
+    pub in_place_resize: bool,
     /// `StatusConditions` turned off: status carries neither `Ready` nor `Reconciling`, for tools that cannot bear
     /// conditions they do not know.
     pub kruise_conditions_only: bool,
@@ -34,6 +37,10 @@ pub struct Features {
 pub enum UpdateType {
     /// Delete the pod and create a new one.
     ReCreate,
+    /// Change the pod, or re-create it where it cannot be changed.
+    InPlaceIfPossible,
+    /// Change the pod, and leave it alone where it cannot be changed.
+    InPlaceOnly,
     /// Leave pods alone until somebody deletes them.
     OnDelete,
 }
@@ -58,6 +65,10 @@ pub struct Desired {
     pub paused: bool,
     /// How pods move.
     pub update_type: UpdateType,
+    /// Seconds a pod is out of service before it is changed in place.
+    pub grace_seconds: i32,
+    /// Points in a pod's life at which somebody else has a say.
+    pub hooks: Hooks,
     /// Seconds a pod must have been ready before it is available.
     pub min_ready_seconds: i32,
     /// Seconds after which an update should be complete; `None` when there is no such deadline.
@@ -106,6 +117,10 @@ impl Desired {
         );
         let max_surge = if paused || !rolling { 0 } else { written_surge };
         let max_unavailable = parse.max_unavailable(spec, replicas, rolling, max_surge);
+        let grace = strategy
+            .in_place_update_strategy
+            .as_ref()
+            .and_then(|details| details.grace_period_seconds);
         let (partition, updates_all) = parse.partition(spec, replicas, rolling);
         let scale_max_unavailable = match spec
             .scale_strategy
@@ -129,6 +144,12 @@ impl Desired {
             scale_max_unavailable,
             paused,
             update_type,
+            grace_seconds: parse.non_negative(
+                "spec.updateStrategy.inPlaceUpdateStrategy.gracePeriodSeconds",
+                grace,
+                0,
+            ),
+            hooks: Hooks::of(spec.lifecycle.as_ref()),
             min_ready_seconds: parse.non_negative("spec.minReadySeconds", spec.min_ready_seconds, 0),
             // A negative value is told by the rules; no deadline is the cautious one.
             progress_deadline: spec
@@ -236,10 +257,8 @@ impl Parse {
         match spec.update_strategy.type_.as_deref() {
             None | Some("" | "ReCreate") => (UpdateType::ReCreate, true),
             Some("OnDelete") => (UpdateType::OnDelete, true),
-            Some(written @ ("InPlaceIfPossible" | "InPlaceOnly")) => {
-                self.not_yet(field, format!("{written:?}"));
-                (UpdateType::ReCreate, true)
-            }
+            Some("InPlaceIfPossible") => (UpdateType::InPlaceIfPossible, true),
+            Some("InPlaceOnly") => (UpdateType::InPlaceOnly, true),
             Some(written) => {
                 let rule = "ReCreate, InPlaceIfPossible, InPlaceOnly or OnDelete";
                 self.problem(field, format!("{written:?}"), rule, Verdict::InvalidCautious);
@@ -370,7 +389,7 @@ impl Parse {
             volume_claim_templates,
             scale_strategy: _,
             update_strategy: _,
-            lifecycle,
+            lifecycle: _,
             progress_deadline_seconds: _,
             replicas: _,
             selector: _,
@@ -387,23 +406,5 @@ impl Parse {
             "spec.volumeClaimTemplates",
             volume_claim_templates.as_ref().map_or(0, Vec::len),
         );
-        let hooks = lifecycle.as_ref().map(|lifecycle| {
-            [
-                ("spec.lifecycle.preDelete", &lifecycle.pre_delete),
-                ("spec.lifecycle.inPlaceUpdate", &lifecycle.in_place_update),
-                ("spec.lifecycle.preNormal", &lifecycle.pre_normal),
-            ]
-        });
-        for (field, hook) in hooks.into_iter().flatten() {
-            let Some(hook) = hook else { continue };
-            let labels = hook
-                .labels_handler
-                .as_ref()
-                .map_or(0, std::collections::BTreeMap::len);
-            let finalizers = hook.finalizers_handler.as_ref().map_or(0, Vec::len);
-            if labels + finalizers > 0 {
-                self.not_yet(field, format!("{labels} labels and {finalizers} finalizers"));
-            }
-        }
     }
 }

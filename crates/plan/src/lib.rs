@@ -8,7 +8,9 @@ pub mod action;
 mod context;
 pub mod desired;
 pub mod diff;
+pub mod inplace;
 pub mod instance_ids;
+pub mod lifecycle;
 pub mod manifest;
 pub mod normalise;
 mod order;
@@ -23,7 +25,8 @@ pub mod snapshot;
 mod update;
 
 pub use action::{
-    Action, DeleteReason, InService, NewRevision, Outlook, Plan, PodDeletion, Pruning, Release, RevisionWrite,
+    Action, DeleteReason, InPlaceChange, InService, NewRevision, OutOfService, OutReason, Outlook, Plan,
+    PodDeletion, Pruning, Release, RevisionWrite,
 };
 pub use desired::{Desired, Features, UpdateType};
 pub use manifest::{NewPod, owner_reference};
@@ -80,26 +83,20 @@ pub fn plan(snapshot: &Snapshot, desired: &Desired, features: Features, now: Tim
         .into_iter()
         .map(Action::ReleasePod)
         .collect();
-    let given_up: BTreeSet<&str> = released.iter().filter_map(Action::lost_uid).collect();
-    moving.retain(|action| action.lost_uid().is_none_or(|uid| !given_up.contains(uid)));
-    let in_service = update::put_in_service(&context);
-    // A pod that goes is not put in service first: the write would only make its own deletion lose a race.
-    let leaving: BTreeSet<&str> = released
+    let given_up: BTreeSet<&str> = released.iter().filter_map(Action::pod_uid).collect();
+    moving.retain(|action| action.pod_uid().is_none_or(|uid| !given_up.contains(uid)));
+    let refreshed = lifecycle::refresh(&context, &diff);
+    // Two writes of one pod would only make each other lose a race; what is chosen now comes first.
+    let chosen: BTreeSet<&str> = released
         .iter()
         .chain(&moving)
-        .filter_map(Action::lost_uid)
+        .filter_map(Action::pod_uid)
         .collect();
-    let stays = |write: &InService| !leaving.contains(write.uid.as_str());
-    plan.actions.extend(
-        in_service
-            .writes
-            .into_iter()
-            .filter(stays)
-            .map(Action::PutInService),
-    );
+    let is_free = |action: &Action| action.pod_uid().is_none_or(|uid| !chosen.contains(uid));
+    plan.actions.extend(refreshed.actions.into_iter().filter(is_free));
     plan.actions.extend(released);
     plan.actions.extend(moving);
-    plan.waits.extend(in_service.waits);
+    plan.waits.extend(refreshed.waits);
     plan.actions
         .extend(prune::prune(&context).map(Action::PruneNames));
     let stored_current = snapshot

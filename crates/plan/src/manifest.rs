@@ -43,17 +43,11 @@ impl NewPod {
         revision: &Arc<RevisionTemplate>,
         short_hash: bool,
     ) -> Self {
-        let full = revision.name.as_str();
-        let label = if short_hash || full.len() > MAX_LABEL_VALUE {
-            short_revision(full)
-        } else {
-            full
-        };
         Self {
             name: format!("{cloneset}-{id}"),
             id,
             revision: Arc::clone(revision),
-            revision_label: label.to_owned(),
+            revision_label: revision_label(&revision.name, short_hash).to_owned(),
         }
     }
 
@@ -93,6 +87,15 @@ impl NewPod {
             "metadata": metadata,
             "spec": with_readiness_gate(template.get("spec").cloned().unwrap_or_default()),
         })
+    }
+}
+
+/// The value of the revision label.
+pub(crate) fn revision_label(revision: &str, short_hash: bool) -> &str {
+    if short_hash || revision.len() > MAX_LABEL_VALUE {
+        short_revision(revision)
+    } else {
+        revision
     }
 }
 

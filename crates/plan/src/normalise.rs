@@ -39,6 +39,11 @@ pub fn canonical_text(template: &Value) -> String {
     normalise(template).to_string()
 }
 
+/// Are two quantities of a resource the same amount?
+pub(crate) fn same_quantity(one: &Value, other: &Value) -> bool {
+    quantity::canonical(one, quantity::MILLI) == quantity::canonical(other, quantity::MILLI)
+}
+
 /// A value in canonical form. As an entry of a list or map it stays even if it is zero, because its place
 /// counts.
 fn canonical(kind: Kind, value: &Value) -> Value {

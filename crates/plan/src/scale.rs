@@ -8,6 +8,7 @@ use crate::action::{Action, DeleteReason, PodDeletion};
 use crate::context::{Context, Member};
 use crate::diff::Diff;
 use crate::instance_ids::instance_ids;
+use crate::lifecycle::{regret, send_off};
 use crate::manifest::{NewPod, RevisionTemplate};
 use crate::order::{Topology, sort_for_scale_in};
 use crate::snapshot::Creation;
@@ -49,14 +50,27 @@ pub(crate) fn scale(context: &Context<'_>, diff: &Diff) -> Scaling {
         scaling.waits.push(Wait::BackingOff);
     }
     let mut budget = Budget::of(context, diff);
-    // No hook is built yet, so nothing holds a pod in PreparingDelete: it goes, whatever the budget.
+    // What no hook holds in PreparingDelete any more goes, whatever the budget.
+    let regretted = regret(context);
+    let again: BTreeSet<&str> = regretted.iter().filter_map(Action::pod_uid).collect();
     let preparing = context
         .members
         .iter()
-        .filter(|member| member.fact.preparing_delete);
-    scaling
-        .actions
-        .extend(preparing.map(|member| delete(member.pod, false, DeleteReason::Specified)));
+        .filter(|member| member.fact.preparing_delete && !again.contains(member.pod.uid()));
+    let mut held: i32 = 0;
+    for member in preparing {
+        match send_off(context, member, DeleteReason::Specified) {
+            Some(deletion) => scaling.actions.push(deletion),
+            None => held = held.saturating_add(1),
+        }
+    }
+    if held > 0 {
+        scaling.waits.push(Wait::Hook {
+            pods: held,
+            hook: "preDelete",
+        });
+    }
+    scaling.actions.extend(regretted);
 
     let specified = context
         .members
@@ -65,14 +79,14 @@ pub(crate) fn scale(context: &Context<'_>, diff: &Diff) -> Scaling {
     scaling.actions.extend(
         specified
             .filter(|member| budget.allows(member.fact.available))
-            .map(|member| delete(member.pod, !member.fact.available, DeleteReason::Specified)),
+            .filter_map(|member| send_off(context, member, DeleteReason::Specified)),
     );
     let surplus = surplus(context, diff);
     scaling.actions.extend(
         surplus
             .into_iter()
             .filter(|member| budget.allows(member.fact.available))
-            .map(|member| delete(member.pod, !member.fact.available, DeleteReason::ScaleIn)),
+            .filter_map(|member| send_off(context, &member, DeleteReason::ScaleIn)),
     );
     if budget.held_back > 0 {
         scaling.waits.push(Wait::DeletionBudget {

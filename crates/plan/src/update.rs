@@ -1,21 +1,18 @@
-//! Moving pods to another revision by re-creation, and putting new pods in service (`behaviour.md` 5, with
-//! deviation 4 of `design.md` 6).
+//! Moving pods to another revision (`behaviour.md` 5, with deviations 4 and 5 of `design.md` 6).
 //!
 //! A re-create update deletes the old pod; its replacement is made by scaling, of the revision the partition
-//! calls for. How many may go is `diff`'s to say.
+//! calls for. An in-place update begins here and is taken on by `lifecycle`. How many may go is `diff`'s to say.
 
-use crate::action::{Action, DeleteReason, InService};
+use crate::action::{Action, DeleteReason};
 use crate::context::{Context, Member};
 use crate::desired::UpdateType;
 use crate::diff::{Diff, UpdateLimit};
+use crate::inplace::InPlace;
+use crate::lifecycle::{Hold, hold_update, send_off};
 use crate::manifest::NewPod;
-use crate::manifest::rfc3339;
 use crate::order::sort_for_update;
-use crate::scale::{delete, new_pods};
-use cloneset_api::names::{annotations, labels, lifecycle, pod_conditions};
-use cloneset_status::facts::short_revision;
+use crate::scale::new_pods;
 use cloneset_status::{LifecycleState, Pod, Wait};
-use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What the update does now and what it waits for.
@@ -23,12 +20,6 @@ pub(crate) struct Updating {
     pub(crate) actions: Vec<Action>,
     /// See [`crate::Plan::rehearsal`].
     pub(crate) rehearsal: Option<NewPod>,
-    pub(crate) waits: Vec<Wait>,
-}
-
-/// Pods that enter service now, and what others wait for.
-pub(crate) struct Entering {
-    pub(crate) writes: Vec<InService>,
     pub(crate) waits: Vec<Wait>,
 }
 
@@ -52,7 +43,15 @@ pub(crate) fn update(context: &Context<'_>, diff: &Diff) -> Updating {
         updating.waits.push(Wait::Paused { pods: held });
         return updating;
     }
-    let candidates = ordered(context, &wanted.candidates);
+    let target = if wanted.to_new {
+        &context.revisions.update
+    } else {
+        &context.revisions.current
+    };
+    let mut in_place = InPlace::to(context, target);
+    let (candidates, stuck) = movable(context, &mut in_place, &wanted.candidates);
+    updating.waits.extend(stuck);
+    let candidates = ordered(context, &candidates);
     let unavailable = |member: &&Member<'_>| !member.fact.available;
     let at_target = |member: &&Member<'_>| member.fact.is_new == wanted.to_new;
     let count = |members: usize| i32::try_from(members).unwrap_or(i32::MAX);
@@ -78,18 +77,12 @@ pub(crate) fn update(context: &Context<'_>, diff: &Diff) -> Updating {
         .iter()
         .enumerate()
         .filter(|(index, _)| taken.contains(index))
-        .map(|(_, member)| delete(member.pod, !member.fact.available, DeleteReason::Update))
+        .filter_map(|(_, member)| begin(context, &mut in_place, member))
         .collect();
     if !updating.actions.is_empty() && !context.members.iter().any(|member| at_target(&member)) {
-        let revisions = context.revisions;
-        let target = if wanted.to_new {
-            &revisions.update
-        } else {
-            &revisions.current
-        };
         updating.rehearsal = new_pods(context, std::iter::once(target)).into_iter().next();
     }
-    let waiting = wanted.count.saturating_sub(taken.len());
+    let waiting = wanted.count.min(candidates.len()).saturating_sub(taken.len());
     if waiting > 0 {
         updating.waits.push(Wait::UpdateBudget { pods: count(waiting) });
     }
@@ -134,6 +127,57 @@ fn wanted<'a>(context: &Context<'a>, diff: &Diff) -> Wanted<'a> {
     }
 }
 
+/// The pods that can be moved at all, and what is told of the others: with type `InPlaceOnly` a pod that cannot be
+/// changed stays as it is, and the others go on without it.
+fn movable<'a>(
+    context: &Context<'a>,
+    in_place: &mut InPlace<'_>,
+    candidates: &[Member<'a>],
+) -> (Vec<Member<'a>>, Option<Wait>) {
+    if context.desired.update_type != UpdateType::InPlaceOnly {
+        return (candidates.to_vec(), None);
+    }
+    let (mut movable, mut stuck, mut first) = (Vec::new(), 0_i32, None);
+    for member in candidates {
+        match in_place.obstacle(member.pod) {
+            None => movable.push(*member),
+            Some(obstacle) => {
+                stuck = stuck.saturating_add(1);
+                first.get_or_insert((member.pod.name().to_owned(), obstacle.0));
+            }
+        }
+    }
+    let wait = first.map(|(pod, obstacle)| Wait::NotInPlace {
+        pods: stuck,
+        pod,
+        obstacle,
+    });
+    (movable, wait)
+}
+
+/// The first step of a pod's way to the other revision; `None` while a hook holds it.
+fn begin(context: &Context<'_>, in_place: &mut InPlace<'_>, member: &Member<'_>) -> Option<Action> {
+    let pod = member.pod;
+    let recreate = || send_off(context, member, DeleteReason::Update);
+    if context.desired.update_type == UpdateType::ReCreate || in_place.obstacle(pod).is_some() {
+        return recreate();
+    }
+    match hold_update(context, pod) {
+        Hold::Held => None,
+        Hold::Begins(write) => Some(Action::TakeOutOfService(*write)),
+        // The refresh takes it to Normal first.
+        Hold::None
+            if matches!(
+                pod.lifecycle_state(),
+                LifecycleState::Updated | LifecycleState::Unknown
+            ) =>
+        {
+            None
+        }
+        Hold::None => in_place.begin(pod).map(Action::TakeOutOfService),
+    }
+}
+
 /// In the order of `behaviour.md` 5.4; then, with deviation 4, those whose update has begun and all others that are
 /// unavailable before the rest, whatever the user's order says: replacing them costs nothing.
 fn ordered<'a>(context: &Context<'a>, candidates: &[Member<'a>]) -> Vec<Member<'a>> {
@@ -154,92 +198,4 @@ fn ordered<'a>(context: &Context<'a>, candidates: &[Member<'a>]) -> Vec<Member<'
         (!has_begun, member.fact.available, place)
     });
     ordered
-}
-
-/// Pods that must be put in service: their readiness gate is ours to open, also while paused and for `OnDelete`.
-/// A new pod waits in `PreparingNormal` until it has a node; one write then does all.
-pub(crate) fn put_in_service(context: &Context<'_>) -> Entering {
-    let mut entering = Entering {
-        writes: Vec::new(),
-        waits: Vec::new(),
-    };
-    let mut unscheduled: i32 = 0;
-    for member in context
-        .members
-        .iter()
-        .filter(|member| !member.fact.specified_delete)
-    {
-        match in_service(member.pod, context.now) {
-            Entry::InService => {}
-            Entry::Waiting => unscheduled = unscheduled.saturating_add(1),
-            Entry::Due(write) => entering.writes.push(write),
-        }
-    }
-    if unscheduled > 0 {
-        entering.waits.push(Wait::Unscheduled { pods: unscheduled });
-    }
-    entering
-}
-
-enum Entry {
-    InService,
-    Waiting,
-    Due(InService),
-}
-
-fn in_service(pod: &Pod, now: Timestamp) -> Entry {
-    let mut write = InService {
-        name: pod.name().to_owned(),
-        uid: pod.uid().to_owned(),
-        gate: false,
-        labels: lost_labels(pod),
-        annotations: BTreeMap::new(),
-        at: now,
-    };
-    let is_new = pod.lifecycle_state() == LifecycleState::PreparingNormal;
-    let entry = match pod.lifecycle_state() {
-        LifecycleState::PreparingNormal if !pod.has_node() => Entry::Waiting,
-        LifecycleState::PreparingNormal | LifecycleState::Unset | LifecycleState::Normal => {
-            write.gate =
-                pod.has_in_place_gate() && !pod.condition_is_true(pod_conditions::IN_PLACE_UPDATE_READY);
-            Entry::InService
-        }
-        LifecycleState::PreparingUpdate
-        | LifecycleState::Updating
-        | LifecycleState::Updated
-        | LifecycleState::PreparingDelete
-        | LifecycleState::Unknown => Entry::InService,
-    };
-    if is_new && pod.has_node() {
-        write
-            .labels
-            .insert(labels::LIFECYCLE_STATE.to_owned(), lifecycle::NORMAL.to_owned());
-        write
-            .annotations
-            .insert(annotations::LIFECYCLE_TIMESTAMP.to_owned(), rfc3339(now));
-    }
-    if write.gate || !write.labels.is_empty() {
-        Entry::Due(write)
-    } else {
-        entry
-    }
-}
-
-/// Labels that a pod of ours must carry and has lost: without the instance id no watch of ours shows it.
-fn lost_labels(pod: &Pod) -> BTreeMap<String, String> {
-    let mut lost = BTreeMap::new();
-    if pod.instance_id().is_none()
-        && let Some((_, id)) = pod.name().rsplit_once('-')
-    {
-        lost.insert(labels::INSTANCE_ID.to_owned(), id.to_owned());
-    }
-    if pod.label(labels::POD_TEMPLATE_HASH).is_none()
-        && let Some(revision) = pod.label(labels::REVISION)
-    {
-        lost.insert(
-            labels::POD_TEMPLATE_HASH.to_owned(),
-            short_revision(revision).to_owned(),
-        );
-    }
-    lost
 }

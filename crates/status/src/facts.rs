@@ -1,13 +1,13 @@
 //! Pods and revisions as we see them: only the fields we read, and the predicates of `behaviour.md` 4.1 on them.
 //!
-//! The records deserialise straight from the API server's JSON and skip everything else while parsing. They
-//! never hold a pod's spec: what a pod should look like is its revision's to say.
+//! The records deserialise straight from the API server's JSON and skip everything else while parsing. Of a pod's
+//! spec they hold hardly more than its images: what a pod should look like is its revision's to say.
 
 use cloneset_api::names::{GROUP, KIND, labels, lifecycle, pod_conditions};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
 use kube_core::Resource;
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -35,6 +35,20 @@ pub struct PodSpec {
     /// Conditions that must be True before the kubelet calls the pod ready.
     #[serde(deserialize_with = "null_as_default")]
     pub readiness_gates: Vec<ReadinessGate>,
+    /// The regular containers. An in-place update that is overtaken by another one leaves images that no revision
+    /// tells.
+    #[serde(deserialize_with = "null_as_default")]
+    pub containers: Vec<Container>,
+}
+
+/// The fields of a regular container's spec we read.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Container {
+    /// Its name.
+    pub name: String,
+    /// The image it is to run.
+    pub image: String,
 }
 
 /// One readiness gate.
@@ -57,6 +71,8 @@ pub struct PodStatus {
     /// One entry per regular container.
     #[serde(deserialize_with = "null_as_default")]
     pub container_statuses: Vec<ContainerStatus>,
+    /// The generation of the pod that the kubelet has seen (Kubernetes 1.34 and later).
+    pub observed_generation: Option<i64>,
 }
 
 /// A condition of a pod.
@@ -76,8 +92,40 @@ pub struct PodCondition {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ContainerStatus {
+    /// Its name.
+    pub name: String,
+    /// Does it pass its probes?
+    pub ready: bool,
     /// How often it was restarted.
     pub restart_count: i32,
+    /// The image by name; one of its names, if it has several.
+    pub image: String,
+    /// What the image is, whatever its name.
+    #[serde(rename = "imageID")]
+    pub image_id: String,
+    /// The running instance; empty before the first.
+    #[serde(rename = "containerID")]
+    pub container_id: String,
+    /// What the kubelet has given it (Kubernetes 1.33 and later).
+    pub resources: Option<Resources>,
+}
+
+/// Limits and requests.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Resources {
+    /// At most, by resource.
+    #[serde(
+        deserialize_with = "null_as_default",
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
+    pub limits: BTreeMap<String, String>,
+    /// At least, by resource.
+    #[serde(
+        deserialize_with = "null_as_default",
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
+    pub requests: BTreeMap<String, String>,
 }
 
 /// Where a pod stands in its life (`behaviour.md` 6.1).
@@ -262,6 +310,14 @@ impl Pod {
     pub fn has_revision(&self, revision: &str) -> bool {
         self.label(labels::REVISION)
             .is_some_and(|label| label == revision || short_revision(label) == short_revision(revision))
+    }
+
+    /// What the kubelet says of one container.
+    pub fn container_status(&self, name: &str) -> Option<&ContainerStatus> {
+        self.status
+            .container_statuses
+            .iter()
+            .find(|status| status.name == name)
     }
 
     /// The highest restart count of its containers.

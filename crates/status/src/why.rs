@@ -74,6 +74,42 @@ pub enum Wait {
         /// The first gate that one of them waits for.
         gate: String,
     },
+    /// Pods are out of service and are changed in place when `gracePeriodSeconds` have passed.
+    Draining {
+        /// Pods out of service.
+        pods: i32,
+        /// When the first of them is changed.
+        until: Timestamp,
+    },
+    /// Pods were changed in place, and their containers have not followed yet.
+    Restarting {
+        /// Pods that wait.
+        pods: i32,
+    },
+    /// A lifecycle hook holds pods.
+    Hook {
+        /// Pods that are held.
+        pods: i32,
+        /// Its name in `spec.lifecycle`.
+        hook: &'static str,
+    },
+    /// Pods stay on their revision because they cannot be changed in place and must not be re-created (type
+    /// `InPlaceOnly`).
+    NotInPlace {
+        /// Pods that stay.
+        pods: i32,
+        /// The first of them.
+        pod: String,
+        /// What would have to change.
+        obstacle: String,
+    },
+    /// What stands on pods about their in-place update cannot be read, so nothing is done with them.
+    UnreadableState {
+        /// Pods that are left alone.
+        pods: i32,
+        /// Annotation and pod of the first.
+        first: String,
+    },
     /// An earlier attempt failed; the next one comes when its time has come.
     BackingOff,
     /// Pods that were created did not become ours, so nothing is created or replaced until the spec changes.
@@ -86,7 +122,9 @@ impl Wait {
     /// When the passing of time alone ends the wait.
     pub fn until(&self) -> Option<Timestamp> {
         match self {
-            Self::MinReadySeconds { until, .. } | Self::PodsFail { until, .. } => Some(*until),
+            Self::MinReadySeconds { until, .. }
+            | Self::PodsFail { until, .. }
+            | Self::Draining { until, .. } => Some(*until),
             Self::Stalled
             | Self::Deleting
             | Self::ScaleUpLimited { .. }
@@ -97,6 +135,10 @@ impl Wait {
             | Self::PartitionRaised { .. }
             | Self::Unscheduled { .. }
             | Self::AwaitingConfirmation { .. }
+            | Self::Restarting { .. }
+            | Self::Hook { .. }
+            | Self::NotInPlace { .. }
+            | Self::UnreadableState { .. }
             | Self::BackingOff
             | Self::RunawayCreation
             | Self::ScalingFirst => None,
@@ -118,6 +160,11 @@ impl Wait {
             Self::MinReadySeconds { .. } => "MinReadySeconds",
             Self::PodsFail { .. } => "PodsFail",
             Self::AwaitingConfirmation { .. } => "AwaitingConfirmation",
+            Self::Draining { .. } => "Draining",
+            Self::Restarting { .. } => "Restarting",
+            Self::Hook { .. } => "Hook",
+            Self::NotInPlace { .. } => "NotInPlace",
+            Self::UnreadableState { .. } => "UnreadableState",
             Self::BackingOff => "BackingOff",
             Self::RunawayCreation => "RunawayCreation",
             Self::ScalingFirst => "ScalingFirst",
@@ -188,6 +235,33 @@ impl fmt::Display for Wait {
                 f,
                 "{} for readiness gate {gate} to be opened",
                 Waiting(*pods, "updated ")
+            ),
+            Self::Draining { pods, until } => write!(
+                f,
+                "{} out of service for gracePeriodSeconds to pass, until {until} at least",
+                Waiting(*pods, "")
+            ),
+            Self::Restarting { pods } => write!(
+                f,
+                "{} for containers changed in place to run what they should",
+                Waiting(*pods, "")
+            ),
+            Self::Hook { pods, hook } => {
+                write!(
+                    f,
+                    "{} for whoever acts on lifecycle hook {hook}",
+                    Waiting(*pods, "")
+                )
+            }
+            Self::NotInPlace { pods, pod, obstacle } => write!(
+                f,
+                "{pods} of the pods cannot be updated in place, and type InPlaceOnly re-creates none: pod {pod} differs in \
+                 {obstacle}"
+            ),
+            Self::UnreadableState { pods, first } => write!(
+                f,
+                "{} with an in-place update that cannot be told: {first}; delete the pod, or change the template again",
+                Waiting(*pods, "")
             ),
             Self::BackingOff => f.write_str("an earlier attempt failed and is repeated later"),
             Self::RunawayCreation => {

@@ -2,13 +2,12 @@
 
 use crate::census::{Census, image_of};
 use crate::failure::Failure;
-use crate::kubelet::{GRACE_SECONDS, later, set_condition, sync};
+use crate::kubelet::{GRACE_SECONDS, later};
 use crate::oracle::Oracle;
 use crate::store::Refusal;
 use crate::words::{Deed, version_of};
 use crate::world::World;
-use cloneset_api::names::pod_conditions::IN_PLACE_UPDATE_READY;
-use cloneset_plan::{Action, InService, NewPod, Plan, PodDeletion, Pruning, Release, RevisionWrite};
+use cloneset_plan::{Action, NewPod, Plan, PodDeletion, Pruning, Release, RevisionWrite};
 
 /// What acting did.
 #[derive(Clone, Debug, Default)]
@@ -23,7 +22,7 @@ pub(crate) struct Acted {
 }
 
 /// One write: done, refused, or against a promise.
-type Written = Result<Result<Deed, Refusal>, Failure>;
+pub(crate) type Written = Result<Result<Deed, Refusal>, Failure>;
 
 impl World {
     /// Does what the plan says, the revision first. `seen` is what the plan was made on.
@@ -78,6 +77,8 @@ impl World {
             Action::CreatePod(new) => self.create(new),
             Action::DeletePod(deletion) => self.delete(deletion),
             Action::PutInService(write) => self.put_in_service(write),
+            Action::TakeOutOfService(write) => self.take_out_of_service(write),
+            Action::ChangeInPlace(change) => self.change_in_place(change),
             Action::ReleasePod(pod) => Ok(self.release(pod)),
             Action::PruneNames(names) => self.prune(names),
             Action::DeleteRevision { name, uid } => {
@@ -103,7 +104,7 @@ impl World {
         };
         let image = image_of(&manifest).to_owned();
         self.judge(|oracle| oracle.created(new, &manifest))?;
-        self.kubelet.adopt(&uid, &image, self.now);
+        self.kubelet.adopt(&uid, self.now);
         Ok(Ok(Deed::Create(version_of(&image))))
     }
 
@@ -128,28 +129,6 @@ impl World {
         self.kubelet.end(uid, gone_at);
         self.judge(|oracle| oracle.deleted(&pod, deletion))?;
         Ok(Ok(deed))
-    }
-
-    fn put_in_service(&mut self, write: &InService) -> Written {
-        let Some(pod) = self.store.pod_by_uid(&write.uid).cloned() else {
-            return Ok(Err(Refusal::Raced));
-        };
-        self.judge(|oracle| oracle.put_in_service(&pod, write))?;
-        self.store.change_pod(&write.uid, |pod| {
-            if write.gate {
-                set_condition(pod, IN_PLACE_UPDATE_READY, true, write.at);
-            }
-            pod.metadata
-                .labels
-                .get_or_insert_default()
-                .extend(write.labels.clone());
-            pod.metadata
-                .annotations
-                .get_or_insert_default()
-                .extend(write.annotations.clone());
-        });
-        sync(&mut self.store, &write.uid, self.now);
-        Ok(Ok(Deed::Serve(version_of(self.store.image(&pod)))))
     }
 
     fn release(&mut self, pod: &Release) -> Result<Deed, Refusal> {

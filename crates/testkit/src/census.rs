@@ -39,7 +39,8 @@ impl Census {
             counts.updated += i32::from(is_new);
             counts.updated_ready += i32::from(is_new && ready);
             counts.updated_available += i32::from(is_new && available);
-            let kept = !is_named(store, pod);
+            let leaves = pod.label(labels::LIFECYCLE_STATE) == Some(lifecycle::PREPARING_DELETE);
+            let kept = !is_named(store, pod) && !leaves;
             census.new_kept += i32::from(is_new && kept);
             census.old_kept += i32::from(!is_new && kept);
             census.new_unproven += i32::from(is_new && !available);
@@ -54,10 +55,12 @@ pub(crate) fn template_image(store: &Store) -> &str {
     image_of(&store.cloneset.spec.template.0)
 }
 
-/// Image of a template's first container.
+/// Image of a template's first container; or, where templates differ in nothing but metadata, what an annotation
+/// `version` says instead.
 pub(crate) fn image_of(template: &serde_json::Value) -> &str {
     template
-        .pointer("/spec/containers/0/image")
+        .pointer("/metadata/annotations/version")
+        .or_else(|| template.pointer("/spec/containers/0/image"))
         .and_then(serde_json::Value::as_str)
         .unwrap_or_default()
 }

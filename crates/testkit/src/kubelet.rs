@@ -8,7 +8,7 @@ use cloneset_api::names::node_labels::HOSTNAME;
 use cloneset_api::names::pod_conditions::READY;
 use cloneset_plan::NodeLabels;
 use cloneset_status::Pod;
-use cloneset_status::facts::{ContainerStatus, PodCondition};
+use cloneset_status::facts::{ContainerStatus, PodCondition, Resources};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use std::collections::{BTreeMap, BTreeSet};
@@ -64,12 +64,14 @@ impl Fate {
 }
 
 /// Something that is going to happen to a pod.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Due {
     /// It gets a node and runs; its containers are ready later, or never.
     Scheduled { ready_after: Option<u32> },
     /// Its containers are ready.
     ContainersReady,
+    /// A container whose image was changed is replaced.
+    Restarted(String),
     /// Its grace period is over.
     Gone,
 }
@@ -85,7 +87,16 @@ pub(crate) struct Kubelet {
     born: usize,
     /// Images whose pods are never ready.
     broken_images: BTreeSet<String>,
+    /// Images that are what another name says.
+    same_images: BTreeMap<String, String>,
+    /// Does it keep to itself which generation of a pod it has seen, as before Kubernetes 1.34?
+    tells_no_generation: bool,
+    containers_made: u64,
 }
+
+/// Seconds between the change of a container's image and its restart, and from then until it is ready.
+const RESTART_SECONDS: i64 = 1;
+const STARTUP_SECONDS: i64 = 2;
 
 impl Kubelet {
     pub(crate) fn set_fates(&mut self, fates: Vec<Fate>) {
@@ -97,14 +108,106 @@ impl Kubelet {
         self.broken_images.insert(image.to_owned());
     }
 
+    pub(crate) fn same_image(&mut self, one: &str, other: &str) {
+        self.same_images.insert(one.to_owned(), other.to_owned());
+    }
+
+    pub(crate) fn tell_no_generation(&mut self) {
+        self.tells_no_generation = true;
+    }
+
+    /// A container's image was changed.
+    pub(crate) fn restart(&mut self, uid: &str, container: &str, now: Timestamp) {
+        self.arrange(
+            uid,
+            later(now, RESTART_SECONDS),
+            Due::Restarted(container.to_owned()),
+        );
+    }
+
+    /// Containers get what they are given at once.
+    pub(crate) fn resize(&mut self, store: &mut Store, uid: &str, resources: &BTreeMap<String, Resources>) {
+        store.change_pod(uid, |pod| {
+            for status in &mut pod.status.container_statuses {
+                if let Some(given) = resources.get(&status.name) {
+                    let into = status.resources.get_or_insert_default();
+                    into.limits.extend(given.limits.clone());
+                    into.requests.extend(given.requests.clone());
+                }
+            }
+            if !resources.is_empty() {
+                self.see(pod);
+            }
+        });
+    }
+
+    /// Puts down what runs in the pod now, as far as it differs from what ran.
+    pub(crate) fn start(&mut self, pod: &mut Pod) {
+        for container in pod.spec.containers.clone() {
+            self.containers_made += 1;
+            let status = ContainerStatus {
+                name: container.name.clone(),
+                image_id: self.image_id(&container.image),
+                image: container.image,
+                container_id: format!("sim://{}", self.containers_made),
+                ..ContainerStatus::default()
+            };
+            pod.status
+                .container_statuses
+                .retain(|other| other.name != status.name);
+            pod.status.container_statuses.push(status);
+        }
+        self.see(pod);
+    }
+
+    fn see(&self, pod: &mut Pod) {
+        if !self.tells_no_generation {
+            pod.status.observed_generation = pod.metadata.generation;
+        }
+    }
+
+    fn image_id(&self, image: &str) -> String {
+        let known_as = self.same_images.get(image).map_or(image, String::as_str);
+        format!("sha256:{known_as}")
+    }
+
+    fn is_broken(&self, pod: &Pod) -> bool {
+        let mut containers = pod.spec.containers.iter();
+        containers.any(|container| self.broken_images.contains(&container.image))
+    }
+
+    /// A container runs another image: a new one in its place, which is ready later, or never.
+    fn replace(&mut self, store: &mut Store, uid: &str, name: &str, at: Timestamp) {
+        self.containers_made += 1;
+        let container_id = format!("sim://{}", self.containers_made);
+        store.change_pod(uid, |pod| {
+            let image = pod
+                .spec
+                .containers
+                .iter()
+                .find(|container| container.name == name)
+                .map(|container| container.image.clone());
+            let statuses = &mut pod.status.container_statuses;
+            if let (Some(image), Some(status)) =
+                (image, statuses.iter_mut().find(|status| status.name == name))
+            {
+                status.image_id = self.image_id(&image);
+                status.image = image;
+                status.container_id = container_id;
+                status.restart_count += 1;
+                status.ready = false;
+            }
+            set_condition(pod, CONTAINERS_READY, false, at);
+            self.see(pod);
+        });
+        self.arrange(uid, later(at, STARTUP_SECONDS), Due::ContainersReady);
+    }
+
     /// A pod was created.
-    pub(crate) fn adopt(&mut self, uid: &str, image: &str, now: Timestamp) {
+    pub(crate) fn adopt(&mut self, uid: &str, now: Timestamp) {
         let turn = self.born.checked_rem(self.fates.len()).unwrap_or(0);
         self.born += 1;
-        let mut fate = self.fates.get(turn).copied().unwrap_or(Fate::PROMPT);
-        if self.broken_images.contains(image) {
-            fate.ready_after = None;
-        }
+        let fate = self.fates.get(turn).copied().unwrap_or(Fate::PROMPT);
         if let Some(seconds) = fate.scheduled_after {
             let due = Due::Scheduled {
                 ready_after: fate.ready_after,
@@ -120,14 +223,14 @@ impl Kubelet {
 
     /// The containers of a pod restart and are ready again after so many seconds; `None`: never.
     pub(crate) fn crash(&mut self, store: &mut Store, uid: &str, back_after: Option<u32>, now: Timestamp) {
+        self.containers_made += 1;
+        let container_id = format!("sim://{}", self.containers_made);
         store.change_pod(uid, |pod| {
             set_condition(pod, CONTAINERS_READY, false, now);
-            match pod.status.container_statuses.first_mut() {
-                Some(status) => status.restart_count += 1,
-                None => pod
-                    .status
-                    .container_statuses
-                    .push(ContainerStatus { restart_count: 1 }),
+            if let Some(status) = pod.status.container_statuses.first_mut() {
+                status.restart_count += 1;
+                status.container_id = container_id;
+                status.ready = false;
             }
         });
         sync(store, uid, now);
@@ -167,8 +270,23 @@ impl Kubelet {
                     "has a node"
                 }
                 Due::ContainersReady => {
-                    store.change_pod(&uid, |pod| set_condition(pod, CONTAINERS_READY, true, at));
+                    if store.pod_by_uid(&uid).is_none_or(|pod| self.is_broken(pod)) {
+                        continue;
+                    }
+                    store.change_pod(&uid, |pod| {
+                        set_condition(pod, CONTAINERS_READY, true, at);
+                        for status in &mut pod.status.container_statuses {
+                            status.ready = true;
+                        }
+                    });
                     "its containers are ready"
+                }
+                Due::Restarted(container) => {
+                    if store.pod_by_uid(&uid).is_none_or(|pod| !pod.has_node()) {
+                        continue;
+                    }
+                    self.replace(store, &uid, &container, at);
+                    "restarts a container"
                 }
                 Due::Gone => {
                     store.remove_pod(&uid);
@@ -188,6 +306,7 @@ impl Kubelet {
             pod.status.phase = Some("Running".to_owned());
             set_condition(pod, CONTAINERS_READY, false, at);
             set_condition(pod, READY, false, at);
+            self.start(pod);
         });
         if let Some(seconds) = ready_after {
             self.arrange(uid, later(at, seconds.into()), Due::ContainersReady);

@@ -8,6 +8,7 @@
 mod act;
 mod census;
 mod failure;
+mod in_place;
 mod kubelet;
 mod limits;
 mod oracle;

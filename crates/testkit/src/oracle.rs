@@ -9,9 +9,11 @@ use crate::limits::Limits;
 use crate::store::Store;
 use crate::words::version_of;
 use cloneset_api::CloneSetStatus;
-use cloneset_api::names::{labels, lifecycle, pod_conditions};
+use cloneset_api::names::{annotations, labels, lifecycle, pod_conditions};
 use cloneset_plan::normalise::canonical_text;
-use cloneset_plan::{DeleteReason, InService, NewPod, PodDeletion, Pruning};
+use cloneset_plan::{
+    DeleteReason, InPlaceChange, InService, NewPod, OutOfService, OutReason, PodDeletion, Pruning,
+};
 use cloneset_status::Pod;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -77,11 +79,13 @@ impl<'a> Oracle<'a> {
         rule(is_live(pod), || {
             format!("S4: {} is deleted although it has ended", pod.name())
         })?;
-        // Nothing holds a pod that a hook has let go, as no hook is built yet.
+        rule(!self.is_held(pod), || {
+            format!("hook: {} is deleted although hook preDelete holds it", pod.name())
+        })?;
         if pod.label(labels::LIFECYCLE_STATE) == Some(lifecycle::PREPARING_DELETE) {
             return Ok(());
         }
-        self.availability_is_kept(pod, deletion)?;
+        self.availability_is_kept(pod, deletion.resource_version.is_some())?;
         match deletion.why {
             DeleteReason::Specified => self.was_named(pod),
             DeleteReason::ScaleIn | DeleteReason::Update => self.partition_is_kept(pod, deletion.why),
@@ -89,11 +93,11 @@ impl<'a> Oracle<'a> {
     }
 
     /// S2. A delete that is free because the pod serves nobody is bound to that state.
-    fn availability_is_kept(&self, pod: &Pod, deletion: &PodDeletion) -> Result<(), String> {
+    fn availability_is_kept(&self, pod: &Pod, is_bound: bool) -> Result<(), String> {
         if !is_available(pod, self.limits.min_ready_seconds, self.now) {
-            return rule(deletion.resource_version.is_some(), || {
+            return rule(is_bound, || {
                 format!(
-                    "S2: {} may serve by the time its delete arrives, which is not bound to its state",
+                    "S2: {} may serve by the time the write arrives, which is not bound to its state",
                     pod.name()
                 )
             });
@@ -104,7 +108,7 @@ impl<'a> Oracle<'a> {
         );
         rule(left >= least, || {
             format!(
-                "S2: deleting {} leaves {left} available, replicas - maxUnavailable is {least}",
+                "S2: losing {} leaves {left} available, replicas - maxUnavailable is {least}",
                 pod.name()
             )
         })
@@ -152,9 +156,26 @@ impl<'a> Oracle<'a> {
     /// A pod is put in service; `pod` is as it was.
     pub(crate) fn put_in_service(&self, pod: &Pod, write: &InService) -> Result<(), String> {
         self.is_ours(pod)?;
-        let to_normal = write.labels.contains_key(labels::LIFECYCLE_STATE);
-        rule(!to_normal || pod.has_node(), || {
+        let state = write
+            .metadata
+            .labels
+            .get(labels::LIFECYCLE_STATE)
+            .cloned()
+            .flatten();
+        let to_normal = state.as_deref() == Some(lifecycle::NORMAL);
+        let hooks = self.store.cloneset.spec.lifecycle.as_ref();
+        let has_hook = hooks.is_some_and(|hooks| hooks.pre_normal.is_some());
+        let was_in_service = pod.label(labels::LIFECYCLE_STATE) != Some(lifecycle::PREPARING_NORMAL);
+        rule(!to_normal || pod.has_node() || has_hook || was_in_service, || {
             format!("{} is put in service without a node", pod.name())
+        })?;
+        let pending = pod.annotation(annotations::IN_PLACE_GRACE).is_some();
+        rule(!(pending && write.gate), || {
+            format!("{} serves again before it was changed", pod.name())
+        })?;
+        let updated = pod.label(labels::LIFECYCLE_STATE) == Some(lifecycle::UPDATING) && state.is_some();
+        rule(!updated || self.runs_its_template(pod), || {
+            format!("S9: {} is taken for updated and runs other images", pod.name())
         })
     }
 
@@ -186,6 +207,77 @@ impl<'a> Oracle<'a> {
         rule(in_order && names.keep.len() < names.read.len(), || {
             format!("podsToDelete becomes {:?} of {:?}", names.keep, names.read)
         })
+    }
+
+    /// A pod was taken out of service; `pod` and its version `from` are as they were, the store is as it is now.
+    pub(crate) fn taken_out(&self, pod: &Pod, from: &str, write: &OutOfService) -> Result<(), String> {
+        self.is_ours(pod)?;
+        rule(!write.uid.is_empty() && is_live(pod), || {
+            format!("S4: {} is taken out of service although it has ended", pod.name())
+        })?;
+        self.availability_is_kept(pod, true)?;
+        let template = version_of(template_image(self.store));
+        let (census, share_new) = (self.census(), self.limits.replicas - self.limits.partition);
+        let forward = from != template;
+        let keeps = match write.why {
+            OutReason::UpdateHook | OutReason::DeletionHook(_) => true,
+            OutReason::InPlaceUpdate if forward => {
+                census.old_kept >= self.limits.partition
+                    && (census.new_kept <= share_new || self.current_is_template())
+            }
+            OutReason::InPlaceUpdate => census.new_kept >= share_new,
+        };
+        rule(keeps, || {
+            format!(
+                "S3: updating {} makes {} old and {} new pods, the partition gives them {} and {share_new}",
+                pod.name(),
+                census.old_kept,
+                census.new_kept,
+                self.limits.partition
+            )
+        })
+    }
+
+    /// A pod is changed in place; `pod` is as it was.
+    pub(crate) fn changed(&self, pod: &Pod, change: &InPlaceChange) -> Result<(), String> {
+        self.is_ours(pod)?;
+        let serves = pod.has_in_place_gate() && pod.condition_is_true(pod_conditions::IN_PLACE_UPDATE_READY);
+        rule(change.images.is_empty() || !serves, || {
+            format!("{} is changed while it serves", pod.name())
+        })
+    }
+
+    /// Are its images those of the revision it carries?
+    fn runs_its_template(&self, pod: &Pod) -> bool {
+        let revision = self
+            .store
+            .revisions()
+            .find(|revision| pod.has_revision(revision.name()));
+        let template = revision.and_then(|revision| revision.template());
+        let containers = template.and_then(|template| template.pointer("/spec/containers")?.as_array());
+        containers.into_iter().flatten().all(|container| {
+            let text = |field| container.get(field).and_then(Value::as_str).unwrap_or_default();
+            let mut live = pod.spec.containers.iter();
+            live.any(|found| found.name == text("name") && found.image == text("image"))
+        })
+    }
+
+    /// Does hook `preDelete` hold it?
+    fn is_held(&self, pod: &Pod) -> bool {
+        let hooks = self.store.cloneset.spec.lifecycle.as_ref();
+        let Some(hook) = hooks.and_then(|hooks| hooks.pre_delete.as_ref()) else {
+            return false;
+        };
+        let mut labels = hook.labels_handler.iter().flatten();
+        let mut finalizers = hook.finalizers_handler.iter().flatten();
+        let on_pod = |finalizer| {
+            pod.metadata
+                .finalizers
+                .iter()
+                .flatten()
+                .any(|found| found == finalizer)
+        };
+        labels.any(|(key, value)| pod.label(key) == Some(value)) || finalizers.any(on_pod)
     }
 
     fn is_ours(&self, pod: &Pod) -> Result<(), String> {

@@ -139,6 +139,45 @@ impl World {
             .crash(&mut self.store, pod.uid(), back_after, self.now);
     }
 
+    /// Two versions are the same image under two names.
+    pub fn same_image(&mut self, one: &str, other: &str) {
+        self.kubelet
+            .same_image(&image_of_version(one), &image_of_version(other));
+    }
+
+    /// Kubelets do not tell which generation of a pod they have seen, as before Kubernetes 1.34.
+    pub fn old_kubelets(&mut self) {
+        self.kubelet.tell_no_generation();
+    }
+
+    /// Somebody takes a label off the pod.
+    pub fn unlabel(&mut self, pod: &Pod, key: &str) {
+        self.tell(format!("somebody takes {key} off {}", pod.name()));
+        self.store.change_pod(pod.uid(), |pod| {
+            pod.metadata.labels.get_or_insert_default().remove(key);
+        });
+    }
+
+    /// Somebody sets an annotation of the pod.
+    pub fn annotate(&mut self, pod: &Pod, key: &str, value: &str) {
+        self.tell(format!("somebody annotates {} with {key}", pod.name()));
+        self.store.change_pod(pod.uid(), |pod| {
+            let annotations = pod.metadata.annotations.get_or_insert_default();
+            annotations.insert(key.to_owned(), value.to_owned());
+        });
+    }
+
+    /// Somebody takes a finalizer off the pod, or puts it on.
+    pub fn finalizer(&mut self, pod: &Pod, finalizer: &str, on: bool) {
+        self.store.change_pod(pod.uid(), |pod| {
+            let finalizers = pod.metadata.finalizers.get_or_insert_default();
+            finalizers.retain(|found| found != finalizer);
+            if on {
+                finalizers.push(finalizer.to_owned());
+            }
+        });
+    }
+
     /// Somebody sets a condition that the pod's readiness gates wait for.
     pub fn confirm(&mut self, pod: &Pod, condition: &str) {
         let now = self.now;

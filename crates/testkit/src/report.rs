@@ -55,7 +55,7 @@ impl World {
             current_revision: current.as_deref(),
             collision_count: (collisions > 0).then_some(collisions),
             scaling,
-            updating: (!held).then_some(Ok(())),
+            updating: (!held).then_some(plan.impossible_update().map_or(Ok(()), Err)),
             ..plan.observed(&self.store.cloneset, desired)
         };
         compute(stored, observed, self.now)

@@ -116,9 +116,20 @@ impl World {
             reject(&format!("pod {} cannot be placed", new.name));
         };
         let now = self.now;
+        let kubelet = &mut self.kubelet;
         self.store.change_pod(&uid, |pod| {
             for state in &group.states {
                 put(pod, *state, since, now);
+            }
+            if pod.has_node() {
+                kubelet.start(pod);
+                let ready = group
+                    .states
+                    .iter()
+                    .any(|state| matches!(state, State::Available | State::Fresh));
+                for status in &mut pod.status.container_statuses {
+                    status.ready = ready;
+                }
             }
         });
         if group.states.contains(&State::Terminating) {

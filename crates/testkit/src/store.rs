@@ -3,6 +3,7 @@
 //!
 //! It knows nothing of CloneSets' behaviour, and time is an argument.
 
+use crate::census::image_of;
 use cloneset_api::CloneSet;
 use cloneset_plan::NewRevision;
 use cloneset_status::{Pod, Revision};
@@ -82,6 +83,11 @@ impl Store {
         self.images.get(pod.uid()).map_or("", String::as_str)
     }
 
+    /// The pod is to have this image from now on.
+    pub(crate) fn set_image(&mut self, uid: &str, image: &str) {
+        self.images.insert(uid.to_owned(), image.to_owned());
+    }
+
     /// Grows with every change that is more than a status.
     pub(crate) fn version(&self) -> u64 {
         self.last_matter
@@ -113,12 +119,9 @@ impl Store {
         pod.metadata.uid = Some(uid.clone());
         pod.metadata.creation_timestamp = Some(Time(whole_seconds(now)));
         pod.metadata.resource_version = Some(self.next_version());
+        pod.metadata.generation = Some(1);
         pod.status.phase.get_or_insert_with(|| "Pending".to_owned());
-        let image = manifest
-            .pointer("/spec/containers/0/image")
-            .and_then(Value::as_str);
-        self.images
-            .insert(uid.clone(), image.unwrap_or_default().to_owned());
+        self.images.insert(uid.clone(), image_of(manifest).to_owned());
         self.pods.insert(name, Arc::new(pod));
         Ok(uid)
     }

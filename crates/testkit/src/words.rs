@@ -35,6 +35,12 @@ pub enum Deed {
     Release(String),
     /// So many names were taken off `podsToDelete`.
     Prune(usize),
+    /// A pod of this version was taken out of service for an in-place update.
+    Begin(String),
+    /// A pod was changed in place, or a step further.
+    Change(String),
+    /// A hook holds a pod's update or deletion.
+    Hold(String, &'static str),
 }
 
 impl Deed {
@@ -47,6 +53,9 @@ impl Deed {
             Self::Serve(version) => format!("serve {count}{version}"),
             Self::Release(version) => format!("release {count}{version}"),
             Self::Prune(names) => format!("drop {names} of podsToDelete"),
+            Self::Begin(version) => format!("take out {count}{version}"),
+            Self::Change(version) => format!("change {count}{version}"),
+            Self::Hold(version, what) => format!("hold {what} of {count}{version}"),
             Self::Delete(version, why) => {
                 let why = match why {
                     DeleteReason::ScaleIn => "as surplus",
@@ -58,10 +67,10 @@ impl Deed {
         }
     }
 
-    /// The version of a pod that was deleted for an update.
+    /// The version of a pod that was deleted or taken out of service for an update.
     pub(crate) fn updated_version(&self) -> Option<&str> {
         match self {
-            Self::Delete(version, DeleteReason::Update) => Some(version),
+            Self::Delete(version, DeleteReason::Update) | Self::Begin(version) => Some(version),
             _ => None,
         }
     }
@@ -69,7 +78,13 @@ impl Deed {
     fn is_of_a_pod(&self) -> bool {
         matches!(
             self,
-            Self::Create(_) | Self::Delete(..) | Self::Serve(_) | Self::Release(_)
+            Self::Create(_)
+                | Self::Delete(..)
+                | Self::Serve(_)
+                | Self::Release(_)
+                | Self::Begin(_)
+                | Self::Change(_)
+                | Self::Hold(..)
         )
     }
 }

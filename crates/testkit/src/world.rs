@@ -269,6 +269,11 @@ impl World {
         self.now.checked_add(time).unwrap_or(Timestamp::MAX)
     }
 
+    /// The present moment.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
     /// Seconds since the world began.
     pub fn seconds(&self) -> i64 {
         self.now.as_second() - START

@@ -88,18 +88,31 @@ fn order() -> impl Strategy<Value = (Value, Value)> {
 
 /// A valid update strategy: one of maxSurge and maxUnavailable is above 0.
 fn strategy() -> impl Strategy<Value = Value> {
-    let type_ = prop_oneof![6 => Just("ReCreate"), 1 => Just("OnDelete")];
+    let type_ = prop_oneof![
+        4 => Just("ReCreate"), 4 => Just("InPlaceIfPossible"), 2 => Just("InPlaceOnly"), 1 => Just("OnDelete")
+    ];
     let numbers = (amount(7), amount(3), amount(3), prop::bool::weighted(0.15), type_);
-    (numbers, order()).prop_map(
-        |((partition, surge, unavailable, paused, type_), (priority, scatter))| {
+    (numbers, order(), grace()).prop_map(
+        |((partition, surge, unavailable, paused, type_), (priority, scatter), grace)| {
+            let surge = if type_ == "InPlaceOnly" { json!(0) } else { surge };
             let stuck = is_zero(&surge) && is_zero(&unavailable);
             let unavailable = if stuck { json!(1) } else { unavailable };
             json!({
                 "type": type_, "partition": partition, "maxSurge": surge, "maxUnavailable": unavailable,
-                "paused": paused, "priorityStrategy": priority, "scatterStrategy": scatter
+                "paused": paused, "priorityStrategy": priority, "scatterStrategy": scatter,
+                "inPlaceUpdateStrategy": {"gracePeriodSeconds": grace}
             })
         },
     )
+}
+
+fn grace() -> impl Strategy<Value = i32> {
+    prop_oneof![3 => Just(0), 1 => 1..20_i32]
+}
+
+/// The types that move pods by themselves.
+fn moving_type() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec!["ReCreate", "InPlaceIfPossible", "InPlaceOnly"])
 }
 
 fn version() -> impl Strategy<Value = String> {
@@ -261,7 +274,9 @@ fn strike(world: &mut World, blow: Blow, pod: &Pod) {
 /// An edit of single fields may leave neither surge nor unavailability; admission would refuse it.
 fn unstick(world: &mut World) {
     let strategy = serde_json::to_value(&world.cloneset().spec.update_strategy).unwrap();
-    if is_zero(&strategy["maxSurge"]) && is_zero(&strategy["maxUnavailable"]) {
+    if strategy["type"] == "InPlaceOnly" && !is_zero(&strategy["maxSurge"]) {
+        world.edit(&json!({"updateStrategy": {"maxSurge": 0, "maxUnavailable": 1}}));
+    } else if is_zero(&strategy["maxSurge"]) && is_zero(&strategy["maxUnavailable"]) {
         world.edit(&json!({"updateStrategy": {"maxUnavailable": 1}}));
     }
 }
@@ -332,6 +347,7 @@ proptest! {
     fn with_a_version_that_never_works_the_limits_hold_and_the_world_comes_to_rest(
         life in life(),
         broken in version(),
+        type_ in moving_type(),
     ) {
         let mut world = life.world();
         world.breaks(&broken);
@@ -339,7 +355,7 @@ proptest! {
         // The way out of it is always open. Only where scaleStrategy.maxUnavailable lets nothing be created
         // beside broken pods, and maxUnavailable 0 lets nothing be deleted before, that throttle has to go too.
         world.edit(&json!({
-            "updateStrategy": {"paused": false, "type": "ReCreate", "partition": 0},
+            "updateStrategy": {"paused": false, "type": type_, "partition": 0, "maxSurge": 0, "maxUnavailable": 1},
             "scaleStrategy": {"maxUnavailable": null}
         }));
         world.image("v5");
@@ -350,10 +366,10 @@ proptest! {
 
     /// Up to names, and to old pods that the partition lets stay, the end does not tell the way.
     #[test]
-    fn the_end_is_that_of_the_last_spec_on_a_fresh_set(life in life(), last in version()) {
+    fn the_end_is_that_of_the_last_spec_on_a_fresh_set(life in life(), last in version(), type_ in moving_type()) {
         let mut world = life.world();
         live(&mut world, &life.steps)?;
-        world.edit(&json!({"updateStrategy": {"paused": false, "type": "ReCreate"}}));
+        world.edit(&json!({"updateStrategy": {"paused": false, "type": type_}}));
         unstick(&mut world);
         world.image(&last);
         world.settle().map_err(told)?;
@@ -391,12 +407,14 @@ proptest! {
         mut partitions in vec(amount(9), 1..4),
         fates in fates(),
         features in features(),
+        type_ in moving_type(),
     ) {
         let mut world = World::of(&json!({
             "replicas": replicas, "minReadySeconds": min_ready_seconds, "updateStrategy": strategy
         })).with(features);
         world.fates(fates);
-        world.edit(&json!({"updateStrategy": {"paused": false, "type": "ReCreate", "partition": "100%"}}));
+        world.edit(&json!({"updateStrategy": {"paused": false, "type": type_, "partition": "100%"}}));
+        unstick(&mut world);
         world.settle().map_err(told)?;
         world.take_extremes();
         world.image("v2");

@@ -1,7 +1,7 @@
 //! Scenarios of the reference, each test named after its row: from a state, through passes, to what is expected.
 //!
 //! Where one of our deviations from OpenKruise applies, ours is asserted and the test says so. Rows about what is
-//! not built yet (in-place updates, hooks, claims) have no test here; those about a formula alone have
+//! not built yet (claims) have no test here; those about a formula alone have
 //! theirs in `crates/plan`.
 #![allow(
     clippy::unwrap_used,
@@ -13,6 +13,10 @@
 mod asked;
 #[path = "scenarios/creation.rs"]
 mod creation;
+#[path = "scenarios/hooks.rs"]
+mod hooks;
+#[path = "scenarios/in_place.rs"]
+mod in_place;
 #[path = "scenarios/numbers.rs"]
 mod numbers;
 #[path = "scenarios/revisions.rs"]

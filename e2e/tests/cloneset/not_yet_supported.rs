@@ -18,62 +18,22 @@ struct Field {
 }
 
 fn fields() -> Vec<Field> {
-    let strategy = |name, path, key: &str, value: Value| Field {
-        name,
-        path,
-        set: json!({"updateStrategy": {key: value}}),
-        unset: json!({"updateStrategy": {key: null}}),
-    };
     let top = |name, path, key: &str, value: Value| Field {
         name,
         path,
         set: json!({key: value}),
         unset: json!({key: null}),
     };
-    let hook = json!({"labelsHandler": {"example.com/held": "true"}});
-    let finalizer_hook = json!({"finalizersHandler": ["example.com/held"]});
     let claims = json!([{
         "metadata": {"name": "data"},
         "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}}
     }]);
-    vec![
-        strategy(
-            "in-place-if-possible",
-            "spec.updateStrategy.type",
-            "type",
-            json!("InPlaceIfPossible"),
-        ),
-        strategy(
-            "in-place-only",
-            "spec.updateStrategy.type",
-            "type",
-            json!("InPlaceOnly"),
-        ),
-        top(
-            "pre-delete",
-            "spec.lifecycle.preDelete",
-            "lifecycle",
-            json!({"preDelete": hook}),
-        ),
-        top(
-            "in-place-hook",
-            "spec.lifecycle.inPlaceUpdate",
-            "lifecycle",
-            json!({"inPlaceUpdate": finalizer_hook}),
-        ),
-        top(
-            "pre-normal",
-            "spec.lifecycle.preNormal",
-            "lifecycle",
-            json!({"preNormal": hook}),
-        ),
-        top(
-            "claims",
-            "spec.volumeClaimTemplates",
-            "volumeClaimTemplates",
-            claims,
-        ),
-    ]
+    vec![top(
+        "claims",
+        "spec.volumeClaimTemplates",
+        "volumeClaimTemplates",
+        claims,
+    )]
 }
 
 async fn stalls(ns: &Namespace, field: &Field) -> Result<()> {

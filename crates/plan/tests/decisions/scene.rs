@@ -261,6 +261,8 @@ pub(crate) fn deeds(plan: &Plan) -> Vec<String> {
             )
         }
         Action::PutInService(write) => format!("serve {}", write.name),
+        Action::TakeOutOfService(write) => format!("take out {} ({:?})", write.name, write.why),
+        Action::ChangeInPlace(change) => format!("change {}", change.name),
         Action::ReleasePod(release) => format!("release {} ({})", release.name, release.uid),
         Action::PruneNames(names) => format!("keep {:?} of {:?}", names.keep, names.read),
         Action::DeleteRevision { name, uid } => format!("forget {name} ({uid})"),

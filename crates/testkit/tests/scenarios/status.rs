@@ -53,7 +53,7 @@ fn scenario_228_a_status_that_says_nothing_new_is_not_written() {
 fn stalled_comes_with_the_field_and_goes_with_it() {
     let mut world = World::of(&json!({"replicas": 2}));
     world.settle().unwrap();
-    world.edit(&json!({"replicas": 4, "updateStrategy": {"type": "InPlaceOnly"}}));
+    world.edit(&json!({"replicas": 4, "volumeClaimTemplates": [{"metadata": {"name": "data"}}]}));
     world.settle().unwrap();
     assert_eq!(world.inventory(), "2 v1 available", "no pod is changed");
     let status = world.status();
@@ -63,8 +63,8 @@ fn stalled_comes_with_the_field_and_goes_with_it() {
         ["Stalled=True NotYetSupported", "Ready=False NotYetSupported"]
     );
     let message = status.conditions.unwrap().swap_remove(0).message;
-    assert!(message.unwrap().contains("spec.updateStrategy.type"));
-    world.edit(&json!({"updateStrategy": {"type": "ReCreate"}}));
+    assert!(message.unwrap().contains("spec.volumeClaimTemplates"));
+    world.edit(&json!({"volumeClaimTemplates": null}));
     world.settle().unwrap();
     assert_eq!(world.inventory(), "4 v1 available");
     assert_eq!(world.conditions(), ["Ready=True Healthy"]);

@@ -9,6 +9,7 @@ const ROLLBACK: Features = Features {
     partition_rollback: true,
     short_hash: false,
     exclude_preparing_delete: false,
+    in_place_resize: false,
     kruise_conditions_only: false,
 };
 

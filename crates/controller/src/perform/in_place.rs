@@ -1,0 +1,189 @@
+//! The writes that change a pod without replacing it: out of service, changed, in service again.
+//!
+//! Gate, labels and annotations go in one patch of `pods/status`, which may carry all of them. Each patch names the
+//! pod's UID, and its resourceVersion where the state it was in decided.
+
+use super::{Written, namespace};
+use crate::index::Kind;
+use crate::owned::version_of;
+use crate::send::{self, Target, WriteError};
+use crate::wiring::Context;
+use crate::writes::{Expect, Mark};
+use cloneset_api::CloneSet;
+use cloneset_api::names::{pod_conditions, pod_reasons};
+use cloneset_plan::inplace::MetadataChange;
+use cloneset_plan::manifest::rfc3339;
+use cloneset_plan::{InPlaceChange, InService, OutOfService};
+use cloneset_status::Pod;
+use kube::api::Patch;
+use serde_json::{Map, Value, json};
+
+/// Gate True, labels and annotations in one request.
+pub(super) async fn put_in_service(
+    context: &Context,
+    cloneset: &CloneSet,
+    pod: &InService,
+) -> Result<Written, WriteError> {
+    let stored = patch_status(context, cloneset, &pod.name, in_service_patch(pod)).await?;
+    Ok(written(&stored))
+}
+
+/// Gate and Ready False, labels and annotations in one request.
+pub(super) async fn take_out_of_service(
+    context: &Context,
+    cloneset: &CloneSet,
+    pod: &OutOfService,
+) -> Result<Written, WriteError> {
+    let stored = patch_status(context, cloneset, &pod.name, out_of_service_patch(pod)).await?;
+    Ok(written(&stored))
+}
+
+/// The change itself; resources go by a way of their own, first.
+pub(super) async fn change(
+    context: &Context,
+    cloneset: &CloneSet,
+    change: &InPlaceChange,
+) -> Result<Written, WriteError> {
+    let mut version = change.resource_version.clone();
+    if !change.resources.is_empty() {
+        let target = Target::of::<Pod>(namespace(cloneset), "pods/resize");
+        let resize = Patch::Strategic(resize_patch(change));
+        let resized: Pod = send::patch(context, &target, &change.name, Some("resize"), &resize).await?;
+        version = version_of(&resized).to_string();
+    }
+    let target = Target::of::<Pod>(namespace(cloneset), "pods");
+    let patch = Patch::Strategic(change_patch(change, &version));
+    let stored: Pod = send::patch(context, &target, &change.name, None, &patch).await?;
+    Ok(Written {
+        changed: Some((change.name.clone(), change.revision.clone())),
+        ..written(&stored)
+    })
+}
+
+async fn patch_status(
+    context: &Context,
+    cloneset: &CloneSet,
+    name: &str,
+    patch: Value,
+) -> Result<Pod, WriteError> {
+    let target = Target::of::<Pod>(namespace(cloneset), "pods/status");
+    send::patch(context, &target, name, Some("status"), &Patch::Strategic(patch)).await
+}
+
+fn written(stored: &Pod) -> Written {
+    let expect = Expect::Version(version_of(stored));
+    Written::marked(Mark::new(Kind::Pod, stored.name(), stored.uid(), expect))
+}
+
+fn metadata(uid: &str, resource_version: Option<&str>, change: &MetadataChange) -> Map<String, Value> {
+    let mut metadata = change.strategic();
+    metadata.insert("uid".to_owned(), json!(uid));
+    if let Some(version) = resource_version {
+        metadata.insert("resourceVersion".to_owned(), json!(version));
+    }
+    metadata
+}
+
+fn in_service_patch(pod: &InService) -> Value {
+    let metadata = metadata(&pod.uid, pod.resource_version.as_deref(), &pod.metadata);
+    if !pod.gate {
+        return json!({"metadata": metadata});
+    }
+    json!({
+        "metadata": metadata,
+        "status": {"conditions": [{
+            "type": pod_conditions::IN_PLACE_UPDATE_READY,
+            "status": "True",
+            "reason": null,
+            "message": null,
+            "lastTransitionTime": rfc3339(pod.at),
+        }]},
+    })
+}
+
+fn out_of_service_patch(pod: &OutOfService) -> Value {
+    let metadata = metadata(&pod.uid, Some(&pod.resource_version), &pod.metadata);
+    let Some(reason) = pod.gate else {
+        return json!({"metadata": metadata});
+    };
+    let at = rfc3339(pod.at);
+    let mut conditions = vec![json!({
+        "type": pod_conditions::IN_PLACE_UPDATE_READY,
+        "status": "False",
+        "reason": reason,
+        "lastTransitionTime": at,
+    })];
+    if pod.unready {
+        let gate = pod_conditions::IN_PLACE_UPDATE_READY;
+        conditions.push(json!({
+            "type": pod_conditions::READY,
+            "status": "False",
+            "reason": pod_reasons::READINESS_GATES_NOT_READY,
+            // As the kubelet says it.
+            "message": format!("the status of pod readiness gate {gate:?} is not \"True\", but False"),
+            "lastTransitionTime": at,
+        }));
+    }
+    json!({"metadata": metadata, "status": {"conditions": conditions}})
+}
+
+fn resize_patch(change: &InPlaceChange) -> Value {
+    let container = |(name, resources)| json!({"name": name, "resources": resources});
+    let containers: Vec<Value> = change.resources.iter().map(container).collect();
+    json!({
+        "metadata": {"uid": change.uid, "resourceVersion": change.resource_version},
+        "spec": {"containers": containers},
+    })
+}
+
+fn change_patch(change: &InPlaceChange, version: &str) -> Value {
+    let metadata = metadata(&change.uid, Some(version), &change.metadata);
+    if change.images.is_empty() {
+        return json!({"metadata": metadata});
+    }
+    let container = |(name, image)| json!({"name": name, "image": image});
+    let containers: Vec<Value> = change.images.iter().map(container).collect();
+    json!({"metadata": metadata, "spec": {"containers": containers}})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn ready_turns_false_in_the_same_write_as_the_gate() {
+        let pod = OutOfService {
+            name: "web-0".to_owned(),
+            uid: "u".to_owned(),
+            resource_version: "7".to_owned(),
+            gate: Some(pod_reasons::START_IN_PLACE_UPDATE),
+            unready: true,
+            metadata: MetadataChange {
+                labels: BTreeMap::from([("a".to_owned(), Some("b".to_owned())), ("c".to_owned(), None)]),
+                ..MetadataChange::default()
+            },
+            why: cloneset_plan::OutReason::InPlaceUpdate,
+            at: jiff::Timestamp::UNIX_EPOCH,
+        };
+        assert_eq!(
+            out_of_service_patch(&pod),
+            json!({
+                "metadata": {"uid": "u", "resourceVersion": "7", "labels": {"a": "b", "c": null}},
+                "status": {"conditions": [
+                    {"type": "InPlaceUpdateReady", "status": "False", "reason": "StartInPlaceUpdate",
+                     "lastTransitionTime": "1970-01-01T00:00:00Z"},
+                    {"type": "Ready", "status": "False", "reason": "ReadinessGatesNotReady",
+                     "message": "the status of pod readiness gate \"InPlaceUpdateReady\" is not \"True\", but False",
+                     "lastTransitionTime": "1970-01-01T00:00:00Z"},
+                ]}
+            })
+        );
+        let held = OutOfService {
+            gate: None,
+            unready: false,
+            ..pod
+        };
+        assert_eq!(out_of_service_patch(&held).get("status"), None);
+    }
+}

@@ -1,0 +1,90 @@
+//! Has what was changed in place taken effect? (`behaviour.md` 5.8.1, and `design.md` 5 for kubelets that say which
+//! generation of a pod they have seen.)
+
+use super::state::{LastStatus, UpdateState};
+use crate::normalise::same_quantity;
+use cloneset_status::Pod;
+use cloneset_status::facts::{ContainerStatus, Resources};
+use serde_json::Value;
+
+/// Do all containers that were changed run what they are to run? `template` is that of the revision the pod is to have;
+/// `resize`: resources may have been changed too.
+pub(crate) fn is_done(pod: &Pod, state: &UpdateState, template: Option<&Value>, resize: bool) -> bool {
+    let seen = pod.status.observed_generation;
+    if seen.is_some_and(|seen| seen < pod.metadata.generation.unwrap_or_default()) {
+        return false;
+    }
+    let restarted = state.last_container_statuses.iter().all(|(name, last)| {
+        pod.container_status(name)
+            .is_some_and(|status| has_restarted(pod, status, last))
+    });
+    let resized = || template.is_none_or(|template| has_resources(pod, template));
+    restarted && (!resize || !state.update_resources || resized())
+}
+
+/// A container whose image changes is always replaced by another one, also where both images are the same. A kubelet
+/// that does not say what it has seen may still show the one that crashed a moment before; then, as with Kruise, the
+/// image tells.
+fn has_restarted(pod: &Pod, status: &ContainerStatus, last: &LastStatus) -> bool {
+    if pod.status.observed_generation.is_some() && !last.container_id.is_empty() {
+        return !status.container_id.is_empty() && status.container_id != last.container_id;
+    }
+    let wanted = pod
+        .spec
+        .containers
+        .iter()
+        .find(|container| container.name == status.name)
+        .map_or("", |container| container.image.as_str());
+    status.image_id != last.image_id || is_image(&status.image, wanted)
+}
+
+/// Is it this image, by name? Without a tag, `latest` is meant.
+fn is_image(shown: &str, wanted: &str) -> bool {
+    if wanted.contains(':') {
+        shown == wanted
+    } else {
+        shown.strip_suffix(":latest") == Some(wanted)
+    }
+}
+
+/// Has the kubelet given every container what the template says?
+fn has_resources(pod: &Pod, template: &Value) -> bool {
+    let containers = template.pointer("/spec/containers").and_then(Value::as_array);
+    containers.into_iter().flatten().all(|container| {
+        let name = container.get("name").and_then(Value::as_str).unwrap_or_default();
+        let given = pod
+            .container_status(name)
+            .and_then(|status| status.resources.as_ref());
+        ["limits", "requests"].into_iter().all(|field| {
+            let wanted = container.pointer(&format!("/resources/{field}"));
+            let mut wanted = wanted.and_then(Value::as_object).into_iter().flatten();
+            wanted.all(|(resource, quantity)| is_given(given, field, resource, quantity))
+        })
+    })
+}
+
+/// Only what can be changed in place is asked for.
+fn is_given(given: Option<&Resources>, field: &str, resource: &str, wanted: &Value) -> bool {
+    if !matches!(resource, "cpu" | "memory") {
+        return true;
+    }
+    let amounts = given.map(|given| {
+        if field == "limits" {
+            &given.limits
+        } else {
+            &given.requests
+        }
+    });
+    let amount = amounts.and_then(|amounts| amounts.get(resource));
+    amount.is_some_and(|amount| same_quantity(&Value::from(amount.as_str()), wanted))
+}
+
+/// Are these containers ready?
+pub(crate) fn are_ready(pod: &Pod, containers: &[String]) -> bool {
+    containers
+        .iter()
+        .all(|name| pod.container_status(name).is_some_and(|status| status.ready))
+}
+
+#[cfg(test)]
+mod tests;

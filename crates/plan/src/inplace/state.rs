@@ -1,0 +1,243 @@
+//! The two annotations in which an in-place update stands on its pod, in Kruise's format: how far it is, and what it
+//! will change once the pod is out of service.
+//!
+//! So every phase survives a crash, a new leader and a change of controllers. Both may have been written by somebody
+//! else: what cannot be read is told as such, and no reader may fail because of it.
+
+use super::metadata::{MetadataChange, Referenced};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use cloneset_api::names::annotations;
+use cloneset_status::Pod;
+use cloneset_status::facts::Resources;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// Longer ones are not ours: ours name each container a few times.
+const MOST_BYTES: usize = 64 * 1024;
+
+/// An annotation that cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("annotation {0} cannot be read")]
+pub(crate) struct Unreadable(pub(crate) &'static str);
+
+/// How far an update is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct UpdateState {
+    /// The revision it leads to.
+    pub(crate) revision: String,
+    /// When the pod was taken out of service for it.
+    pub(crate) update_timestamp: String,
+    /// What ran in the containers that were changed, before.
+    #[serde(deserialize_with = "null_as_default")]
+    pub(crate) last_container_statuses: BTreeMap<String, LastStatus>,
+    /// Kruise's node daemon restarts containers that read changed metadata.
+    #[serde(skip_serializing_if = "is_false")]
+    pub(crate) update_env_from_metadata: bool,
+    /// It changes resources.
+    #[serde(skip_serializing_if = "is_false")]
+    pub(crate) update_resources: bool,
+    /// It changes images.
+    #[serde(skip_serializing_if = "is_false")]
+    pub(crate) update_images: bool,
+    /// What other containers get once those changed now are ready.
+    #[serde(flatten)]
+    pub(crate) next: Next,
+    /// What must be so before that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) pre_check_before_next: Option<PreCheck>,
+    /// What was changed when.
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
+    pub(crate) container_batches_record: Vec<Batch>,
+}
+
+/// What ran in a container.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct LastStatus {
+    #[serde(rename = "imageID")]
+    pub(crate) image_id: String,
+    /// The instance; Kruise does not record it.
+    #[serde(rename = "containerID", skip_serializing_if = "String::is_empty")]
+    pub(crate) container_id: String,
+}
+
+/// Changes of containers that are still to be made.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Next {
+    #[serde(
+        rename = "nextContainerImages",
+        deserialize_with = "null_as_default",
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
+    pub(crate) images: BTreeMap<String, String>,
+    #[serde(
+        rename = "nextContainerRefMetadata",
+        deserialize_with = "null_as_default",
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
+    pub(crate) referenced: BTreeMap<String, Referenced>,
+    #[serde(
+        rename = "nextContainerResources",
+        deserialize_with = "null_as_default",
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
+    pub(crate) resources: BTreeMap<String, Resources>,
+}
+
+impl Next {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.images.is_empty() && self.referenced.is_empty() && self.resources.is_empty()
+    }
+}
+
+/// Containers that must be ready before the next ones are changed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct PreCheck {
+    #[serde(deserialize_with = "null_as_default")]
+    pub(crate) containers_required_ready: Vec<String>,
+}
+
+/// Containers changed together.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Batch {
+    pub(crate) timestamp: String,
+    #[serde(deserialize_with = "null_as_default")]
+    pub(crate) containers: Vec<String>,
+}
+
+/// What an update will change.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct UpdateSpec {
+    /// The revision it leads to.
+    pub(crate) revision: String,
+    /// Images, by container.
+    #[serde(
+        deserialize_with = "null_as_default",
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
+    pub(crate) container_images: BTreeMap<String, String>,
+    /// What containers read, by container.
+    #[serde(
+        deserialize_with = "null_as_default",
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
+    pub(crate) container_ref_metadata: BTreeMap<String, Referenced>,
+    /// Resources, by container.
+    #[serde(
+        deserialize_with = "null_as_default",
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
+    pub(crate) container_resources: BTreeMap<String, Resources>,
+    /// All other metadata.
+    #[serde(
+        rename = "metaDataPatch",
+        serialize_with = "in_base64",
+        deserialize_with = "of_base64",
+        skip_serializing_if = "MetadataChange::is_empty"
+    )]
+    pub(crate) metadata: MetadataChange,
+    /// See [`UpdateState::update_env_from_metadata`].
+    #[serde(skip_serializing_if = "is_false")]
+    pub(crate) update_env_from_metadata: bool,
+    /// Seconds out of service before that.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(crate) grace_seconds: i64,
+}
+
+impl UpdateState {
+    /// As it stands on the pod, if it does.
+    pub(crate) fn of(pod: &Pod) -> Result<Option<Self>, Unreadable> {
+        read(
+            pod,
+            annotations::IN_PLACE_STATE,
+            annotations::LEGACY_IN_PLACE_STATE,
+        )
+    }
+}
+
+impl UpdateSpec {
+    /// As it stands on the pod, if it does.
+    pub(crate) fn of(pod: &Pod) -> Result<Option<Self>, Unreadable> {
+        read(
+            pod,
+            annotations::IN_PLACE_GRACE,
+            annotations::LEGACY_IN_PLACE_GRACE,
+        )
+    }
+}
+
+/// Does an annotation say that something is still to be changed?
+pub(crate) fn has_spec(pod: &Pod) -> bool {
+    [annotations::IN_PLACE_GRACE, annotations::LEGACY_IN_PLACE_GRACE]
+        .iter()
+        .any(|key| pod.annotation(key).is_some())
+}
+
+/// Does an annotation say how far an update is, or was?
+pub(crate) fn has_state(pod: &Pod) -> bool {
+    [annotations::IN_PLACE_STATE, annotations::LEGACY_IN_PLACE_STATE]
+        .iter()
+        .any(|key| pod.annotation(key).is_some())
+}
+
+/// Text for an annotation. The types hold nothing that JSON cannot; should one ever, the reader says so.
+pub(crate) fn text(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+fn read<T: for<'de> Deserialize<'de>>(
+    pod: &Pod,
+    key: &'static str,
+    legacy_key: &'static str,
+) -> Result<Option<T>, Unreadable> {
+    let found = [key, legacy_key]
+        .into_iter()
+        .find_map(|key| Some((key, pod.annotation(key)?)));
+    let Some((key, text)) = found else { return Ok(None) };
+    if text.len() > MOST_BYTES {
+        return Err(Unreadable(key));
+    }
+    serde_json::from_str(text).map(Some).map_err(|_| Unreadable(key))
+}
+
+fn null_as_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
+    input: D,
+) -> Result<T, D::Error> {
+    Ok(Option::<T>::deserialize(input)?.unwrap_or_default())
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives it by reference")]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives it by reference")]
+fn is_zero(value: &i64) -> bool {
+    *value == 0
+}
+
+/// As Go writes bytes.
+fn in_base64<S: Serializer>(change: &MetadataChange, output: S) -> Result<S::Ok, S::Error> {
+    let patch = json!({ "metadata": change.strategic() });
+    output.serialize_str(&STANDARD.encode(patch.to_string()))
+}
+
+fn of_base64<'de, D: Deserializer<'de>>(input: D) -> Result<MetadataChange, D::Error> {
+    let Some(text) = Option::<String>::deserialize(input)?.filter(|text| !text.is_empty()) else {
+        return Ok(MetadataChange::default());
+    };
+    let bytes = STANDARD.decode(text).map_err(D::Error::custom)?;
+    let patch: Value = serde_json::from_slice(&bytes).map_err(D::Error::custom)?;
+    Ok(MetadataChange::of_patch(&patch))
+}
+
+#[cfg(test)]
+mod tests;

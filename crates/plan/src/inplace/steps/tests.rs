@@ -1,0 +1,121 @@
+//! Stages told from what stands on a pod.
+
+use super::*;
+use serde_json::json;
+
+fn pod(annotations: &Value, change: &Value) -> Pod {
+    let mut pod = json!({
+        "metadata": {
+            "name": "web-0", "uid": "u", "resourceVersion": "7", "generation": 1, "annotations": annotations,
+            "labels": {"controller-revision-hash": "web-new", "lifecycle.apps.kruise.io/state": "Updating"}
+        },
+        "spec": {"readinessGates": [{"conditionType": "InPlaceUpdateReady"}], "containers": [{"name": "c1", "image": "foo1"}]},
+        "status": {
+            "observedGeneration": 1,
+            "conditions": [{"type": "InPlaceUpdateReady", "status": "False"}],
+            "containerStatuses": [{"name": "c1", "image": "foo1", "imageID": "img1", "containerID": "a", "ready": true}]
+        }
+    });
+    for (key, value) in change.as_object().unwrap() {
+        pod[key] = value.clone();
+    }
+    serde_json::from_value(pod).unwrap()
+}
+
+fn at(pod: &Pod, now: &str) -> Stage {
+    let template = json!({"spec": {"containers": [{"name": "c1", "image": "foo2"}]}});
+    stage(
+        pod,
+        &Around {
+            template: Some(&template),
+            resize: false,
+            now: now.parse().unwrap(),
+        },
+    )
+    .unwrap()
+}
+
+fn waiting() -> Value {
+    json!({
+        annotations::IN_PLACE_STATE: r#"{"revision":"web-new","updateTimestamp":"2026-01-01T00:00:00Z"}"#,
+        annotations::IN_PLACE_GRACE: r#"{"revision":"web-new","containerImages":{"c1":"foo2"},"graceSeconds":3630}"#,
+    })
+}
+
+/// What Kruise left behind in its grace period, an hour ago.
+#[test]
+fn scenario_170_the_grace_period_that_was_written_counts() {
+    let pod = pod(&waiting(), &json!({}));
+    assert_eq!(
+        at(&pod, "2026-01-01T01:00:00Z"),
+        Stage::Draining("2026-01-01T01:00:30Z".parse().unwrap())
+    );
+    let Stage::Due(change) = at(&pod, "2026-01-01T01:00:30Z") else {
+        panic!()
+    };
+    assert_eq!(
+        change.images,
+        BTreeMap::from([("c1".to_owned(), "foo2".to_owned())])
+    );
+    assert_eq!(change.resource_version, "7");
+    assert_eq!(change.metadata.annotations[annotations::IN_PLACE_GRACE], None);
+    let state: Value = serde_json::from_str(
+        change.metadata.annotations[annotations::IN_PLACE_STATE]
+            .as_ref()
+            .unwrap(),
+    )
+    .unwrap();
+    assert_eq!(
+        state["lastContainerStatuses"],
+        json!({"c1": {"imageID": "img1", "containerID": "a"}})
+    );
+}
+
+#[test]
+fn what_cannot_be_told_is_done_again_from_the_template() {
+    for junk in ["{", r#"{"revision":"other","containerImages":{"c1":"foo9"}}"#] {
+        let mut annotations = waiting();
+        annotations[annotations::IN_PLACE_GRACE] = json!(junk);
+        let Stage::Due(change) = at(&pod(&annotations, &json!({})), "2026-01-01T00:00:00Z") else {
+            panic!()
+        };
+        assert_eq!(change.images["c1"], "foo2");
+    }
+}
+
+#[test]
+fn nothing_is_changed_while_it_serves_whatever_an_annotation_says() {
+    let status = json!({"conditions": [{"type": "InPlaceUpdateReady", "status": "True"}]});
+    let serving = pod(
+        &json!({annotations::IN_PLACE_STATE: "{"}),
+        &json!({"status": status}),
+    );
+    let template = json!({"spec": {"containers": [{"name": "c1", "image": "foo2"}]}});
+    let around = Around {
+        template: Some(&template),
+        resize: false,
+        now: Timestamp::UNIX_EPOCH,
+    };
+    assert_eq!(
+        stage(&serving, &around),
+        Err(Unreadable(annotations::IN_PLACE_STATE))
+    );
+}
+
+/// Oddity 27 and 28: what an overtaken update left undone is part of the next one, and its grace period counts.
+#[test]
+fn a_new_target_takes_over_what_was_left_undone() {
+    let pod = pod(&waiting(), &json!({}));
+    let metadata_only = Difference::default();
+    let spec = spec_for(&pod, "web-newer", &metadata_only, 5).unwrap();
+    assert_eq!(
+        spec.container_images["c1"], "foo2",
+        "a change that had not been made yet"
+    );
+    let back = Difference {
+        images: BTreeMap::from([("c1".to_owned(), "foo1".to_owned())]),
+        ..Difference::default()
+    };
+    let spec = spec_for(&pod, "web-old", &back, 5).unwrap();
+    assert!(spec.container_images.is_empty(), "it still runs that");
+}

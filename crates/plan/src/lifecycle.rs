@@ -1,0 +1,471 @@
+//! Points in a pod's life at which somebody else has a say, and every transition between its states that is not a
+//! choice of scaling or updating (`behaviour.md` 6).
+//!
+//! One write puts a pod in service or holds it: label, gate and annotations go together. What is chosen for deletion
+//! or an update is `scale`'s and `update`'s business; they ask here whether a hook holds it.
+
+use crate::action::{Action, DeleteReason, InService, OutOfService, OutReason};
+use crate::context::{Context, Member};
+use crate::diff::Diff;
+use crate::inplace::{Around, MetadataChange, Stage, is_under_way, stage, template_of};
+use crate::manifest::rfc3339;
+use crate::scale::delete;
+use cloneset_api::names::{annotations, labels, lifecycle, pod_conditions, pod_reasons};
+use cloneset_api::{Lifecycle, LifecycleHook};
+use cloneset_status::facts::short_revision;
+use cloneset_status::{LifecycleState, Pod, Wait};
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+
+/// Labels and finalizers by which somebody else holds a pod.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hook {
+    labels: BTreeMap<String, String>,
+    finalizers: Vec<String>,
+    /// Is a pod that it holds taken out of service?
+    pub marks_not_ready: bool,
+}
+
+impl Hook {
+    fn of(hook: &LifecycleHook) -> Self {
+        Self {
+            labels: hook.labels_handler.clone().unwrap_or_default(),
+            finalizers: hook.finalizers_handler.clone().unwrap_or_default(),
+            marks_not_ready: hook.mark_pod_not_ready.unwrap_or(false),
+        }
+    }
+
+    /// Is one of its labels or finalizers on the pod?
+    pub fn holds(&self, pod: &Pod) -> bool {
+        self.labels.iter().any(|label| has_label(pod, label))
+            || self
+                .finalizers
+                .iter()
+                .any(|finalizer| has_finalizer(pod, finalizer))
+    }
+
+    /// Are all of them?
+    pub fn is_complete(&self, pod: &Pod) -> bool {
+        self.labels.iter().all(|label| has_label(pod, label))
+            && self
+                .finalizers
+                .iter()
+                .all(|finalizer| has_finalizer(pod, finalizer))
+    }
+
+    /// Puts it on a pod again.
+    fn renew(&self, metadata: &mut MetadataChange) {
+        for (key, value) in &self.labels {
+            metadata.label(key, value);
+        }
+        metadata.finalizers.extend(self.finalizers.iter().cloned());
+    }
+}
+
+fn has_label(pod: &Pod, (key, value): (&String, &String)) -> bool {
+    pod.label(key) == Some(value)
+}
+
+fn has_finalizer(pod: &Pod, finalizer: &String) -> bool {
+    let finalizers = pod.metadata.finalizers.as_ref();
+    finalizers.is_some_and(|finalizers| finalizers.contains(finalizer))
+}
+
+/// The hooks of a CloneSet.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hooks {
+    /// Before we delete a pod.
+    pub pre_delete: Option<Hook>,
+    /// Before and after an in-place update.
+    pub in_place_update: Option<Hook>,
+    /// Before a new pod counts as available.
+    pub pre_normal: Option<Hook>,
+}
+
+impl Hooks {
+    /// The hooks that a spec asks for.
+    pub fn of(lifecycle: Option<&Lifecycle>) -> Self {
+        let hook = |of: fn(&Lifecycle) -> &Option<LifecycleHook>| {
+            lifecycle
+                .and_then(|lifecycle| of(lifecycle).as_ref())
+                .map(Hook::of)
+        };
+        Self {
+            pre_delete: hook(|lifecycle| &lifecycle.pre_delete),
+            in_place_update: hook(|lifecycle| &lifecycle.in_place_update),
+            pre_normal: hook(|lifecycle| &lifecycle.pre_normal),
+        }
+    }
+
+    /// Is a pod that is held never taken back into service instead? What was drained has to go (`behaviour.md` 4.4).
+    fn forbid_regret(&self) -> bool {
+        [&self.pre_delete, &self.in_place_update]
+            .into_iter()
+            .flatten()
+            .any(|hook| hook.marks_not_ready)
+    }
+}
+
+/// Pods that go on in their life now, and what others wait for.
+pub(crate) struct Refreshed {
+    pub(crate) actions: Vec<Action>,
+    pub(crate) waits: Vec<Wait>,
+}
+
+/// Takes every pod that is not leaving a step on, also while paused and for `OnDelete`: gates are ours to open, and
+/// what has begun is finished.
+pub(crate) fn refresh(context: &Context<'_>, diff: &Diff) -> Refreshed {
+    let mut refresh = Refresh {
+        context,
+        hooks: &context.desired.hooks,
+        rolling_back: diff.update_num < 0,
+        actions: Vec::new(),
+        tally: Tally::default(),
+    };
+    let staying = |member: &&Member<'_>| !member.fact.specified_delete;
+    for member in context.members.iter().filter(staying) {
+        refresh.pod(member);
+    }
+    Refreshed {
+        actions: refresh.actions,
+        waits: refresh.tally.waits(),
+    }
+}
+
+/// Pods that wait, by what they wait for.
+#[derive(Default)]
+struct Tally {
+    unscheduled: i32,
+    draining: i32,
+    drained_at: Option<Timestamp>,
+    restarting: i32,
+    held: BTreeMap<&'static str, i32>,
+    unreadable: i32,
+    first_unreadable: Option<String>,
+}
+
+impl Tally {
+    fn hold(&mut self, hook: &'static str) {
+        let pods = self.held.entry(hook).or_default();
+        *pods = pods.saturating_add(1);
+    }
+
+    fn waits(self) -> Vec<Wait> {
+        let mut waits = Vec::new();
+        if self.unscheduled > 0 {
+            waits.push(Wait::Unscheduled {
+                pods: self.unscheduled,
+            });
+        }
+        if let Some(until) = self.drained_at {
+            waits.push(Wait::Draining {
+                pods: self.draining,
+                until,
+            });
+        }
+        if self.restarting > 0 {
+            waits.push(Wait::Restarting {
+                pods: self.restarting,
+            });
+        }
+        waits.extend(
+            self.held
+                .into_iter()
+                .map(|(hook, pods)| Wait::Hook { pods, hook }),
+        );
+        if let Some(first) = self.first_unreadable {
+            waits.push(Wait::UnreadableState {
+                pods: self.unreadable,
+                first,
+            });
+        }
+        waits
+    }
+}
+
+struct Refresh<'a> {
+    context: &'a Context<'a>,
+    hooks: &'a Hooks,
+    /// Pods of the update revision go back to the current one.
+    rolling_back: bool,
+    actions: Vec<Action>,
+    tally: Tally,
+}
+
+impl Refresh<'_> {
+    fn pod(&mut self, member: &Member<'_>) {
+        let pod = member.pod;
+        let state = pod.lifecycle_state();
+        let leaving_or_foreign = matches!(
+            state,
+            LifecycleState::PreparingDelete | LifecycleState::Unknown | LifecycleState::PreparingUpdate
+        );
+        if !leaving_or_foreign && is_under_way(pod) {
+            self.update_under_way(pod);
+            return;
+        }
+        match state {
+            LifecycleState::PreparingNormal => self.preparing_normal(pod),
+            LifecycleState::Unset | LifecycleState::Normal | LifecycleState::Updating => {
+                self.serve(pod, None);
+            }
+            LifecycleState::PreparingUpdate => self.preparing_update(member),
+            LifecycleState::Updated => self.updated(pod),
+            LifecycleState::PreparingDelete | LifecycleState::Unknown => self.write(pod, None, false),
+        }
+    }
+
+    /// A new pod waits until it has a node; with a hook, until the hook is complete. Its gate is opened meanwhile: who
+    /// checks a pod before it counts may need it ready.
+    fn preparing_normal(&mut self, pod: &Pod) {
+        match &self.hooks.pre_normal {
+            Some(hook) if hook.is_complete(pod) => self.serve(pod, Some(lifecycle::NORMAL)),
+            Some(_) => {
+                self.tally.hold("preNormal");
+                self.write(pod, None, pod.has_node());
+            }
+            None if pod.has_node() => self.serve(pod, Some(lifecycle::NORMAL)),
+            None => {
+                self.tally.unscheduled = self.tally.unscheduled.saturating_add(1);
+                self.write(pod, None, false);
+            }
+        }
+    }
+
+    /// A pod that was chosen for an update and has the update revision all the same was left where it is: the template
+    /// is an old one again. Unless it is to go back to the current revision, which is an update too.
+    fn preparing_update(&mut self, member: &Member<'_>) {
+        if !member.fact.is_new || self.rolling_back {
+            let hook = self.hooks.in_place_update.as_ref();
+            if hook.is_some_and(|hook| hook.holds(member.pod)) {
+                self.tally.hold("inPlaceUpdate");
+            }
+            self.write(member.pod, None, false);
+            return;
+        }
+        self.finish(member.pod);
+    }
+
+    fn updated(&mut self, pod: &Pod) {
+        match &self.hooks.in_place_update {
+            Some(hook) if !hook.is_complete(pod) => {
+                self.tally.hold("inPlaceUpdate");
+                self.write(pod, None, true);
+            }
+            _ => self.serve(pod, Some(lifecycle::NORMAL)),
+        }
+    }
+
+    fn update_under_way(&mut self, pod: &Pod) {
+        let around = Around {
+            template: template_of(self.context, pod),
+            resize: self.context.features.in_place_resize,
+            now: self.context.now,
+        };
+        match stage(pod, &around) {
+            Ok(Stage::Draining(until)) => {
+                self.tally.draining = self.tally.draining.saturating_add(1);
+                let first = self.tally.drained_at.map_or(until, |at| at.min(until));
+                self.tally.drained_at = Some(first);
+            }
+            Ok(Stage::Due(change)) => self.actions.push(Action::ChangeInPlace(*change)),
+            Ok(Stage::Restarting) => self.tally.restarting = self.tally.restarting.saturating_add(1),
+            Ok(Stage::Done) => self.after_update(pod),
+            Err(unreadable) => {
+                self.tally.unreadable = self.tally.unreadable.saturating_add(1);
+                let text = || format!("{unreadable} on pod {}", pod.name());
+                self.tally.first_unreadable.get_or_insert_with(text);
+            }
+        }
+    }
+
+    fn after_update(&mut self, pod: &Pod) {
+        match pod.lifecycle_state() {
+            LifecycleState::PreparingNormal => self.preparing_normal(pod),
+            LifecycleState::Updated => self.updated(pod),
+            LifecycleState::Updating => self.finish(pod),
+            _ => self.serve(pod, None),
+        }
+    }
+
+    /// After an update the hook has to be put back before the pod counts again. Without a hook nobody waits for
+    /// `Updated`, so the pod does not stop there (Kruise's does).
+    fn finish(&mut self, pod: &Pod) {
+        let hook = self.hooks.in_place_update.as_ref();
+        let waits = hook.is_some_and(|hook| !hook.is_complete(pod));
+        let state = if waits {
+            lifecycle::UPDATED
+        } else {
+            lifecycle::NORMAL
+        };
+        self.serve(pod, Some(state));
+    }
+
+    /// Opens the gate and enters a state, if one is named.
+    fn serve(&mut self, pod: &Pod, state: Option<&str>) {
+        self.write(pod, state, true);
+    }
+
+    /// One write for all that is to be so, if anything is not.
+    fn write(&mut self, pod: &Pod, state: Option<&str>, open: bool) {
+        let mut metadata = lost_labels(pod);
+        if let Some(state) = state.filter(|state| pod.label(labels::LIFECYCLE_STATE) != Some(state)) {
+            enter(&mut metadata, state, self.context.now);
+        }
+        let gate =
+            open && pod.has_in_place_gate() && !pod.condition_is_true(pod_conditions::IN_PLACE_UPDATE_READY);
+        if !gate && metadata.is_empty() {
+            return;
+        }
+        // A new pod's state changes by itself until it serves; what happens to it meanwhile is no reason to wait.
+        let checked =
+            is_under_way(pod) || pod.lifecycle_state() != LifecycleState::PreparingNormal && state.is_some();
+        self.actions.push(Action::PutInService(InService {
+            name: pod.name().to_owned(),
+            uid: pod.uid().to_owned(),
+            resource_version: pod.metadata.resource_version.clone().filter(|_| checked),
+            gate,
+            metadata,
+            at: self.context.now,
+        }));
+    }
+}
+
+/// Writes down that a pod enters a state.
+pub(crate) fn enter(metadata: &mut MetadataChange, state: &str, now: Timestamp) {
+    metadata.label(labels::LIFECYCLE_STATE, state);
+    metadata.annotation(annotations::LIFECYCLE_TIMESTAMP, rfc3339(now));
+}
+
+/// A pod leaves service; with a `reason` its gate closes too, if it has one that is not closed already.
+pub(crate) fn out_of_service(
+    pod: &Pod,
+    reason: Option<&'static str>,
+    metadata: MetadataChange,
+    why: OutReason,
+    now: Timestamp,
+) -> OutOfService {
+    let is_closed = pod
+        .condition(pod_conditions::IN_PLACE_UPDATE_READY)
+        .is_some_and(|gate| gate.status == "False");
+    let gate = reason.filter(|_| pod.has_in_place_gate() && !is_closed);
+    OutOfService {
+        name: pod.name().to_owned(),
+        uid: pod.uid().to_owned(),
+        resource_version: pod.metadata.resource_version.clone().unwrap_or_default(),
+        gate,
+        unready: gate.is_some() && pod.condition_is_true(pod_conditions::READY),
+        metadata,
+        why,
+        at: now,
+    }
+}
+
+/// Deletes a pod, or holds it in `PreparingDelete` while hook `preDelete` is on it. A pod that makes place for another
+/// revision is marked for deletion as well: being missed later is no reason to keep it.
+pub(crate) fn send_off(context: &Context<'_>, member: &Member<'_>, why: DeleteReason) -> Option<Action> {
+    let (pod, hook) = (member.pod, context.desired.hooks.pre_delete.as_ref());
+    let Some(hook) = hook.filter(|hook| hook.holds(pod)) else {
+        let because_of_state = !member.fact.available && !member.fact.preparing_delete;
+        return Some(delete(pod, because_of_state, why));
+    };
+    if member.fact.preparing_delete {
+        return None;
+    }
+    let mut metadata = MetadataChange::default();
+    enter(&mut metadata, lifecycle::PREPARING_DELETE, context.now);
+    if why == DeleteReason::Update {
+        metadata.label(labels::SPECIFIED_DELETE, "true");
+    }
+    let reason = hook.marks_not_ready.then_some(pod_reasons::PREPARING_DELETE);
+    Some(Action::TakeOutOfService(out_of_service(
+        pod,
+        reason,
+        metadata,
+        OutReason::DeletionHook(why),
+        context.now,
+    )))
+}
+
+/// Holds a pod that is chosen for an in-place update in `PreparingUpdate`, if hook `inPlaceUpdate` is on it or, after
+/// an update that is overtaken, has to be put back first.
+pub(crate) fn hold_update(context: &Context<'_>, pod: &Pod) -> Hold {
+    let Some(hook) = &context.desired.hooks.in_place_update else {
+        return Hold::None;
+    };
+    let mut metadata = MetadataChange::default();
+    match pod.lifecycle_state() {
+        LifecycleState::PreparingUpdate if hook.holds(pod) => return Hold::Held,
+        LifecycleState::Unset | LifecycleState::Normal | LifecycleState::PreparingNormal
+            if hook.holds(pod) => {}
+        LifecycleState::Updated => hook.renew(&mut metadata),
+        _ => return Hold::None,
+    }
+    enter(&mut metadata, lifecycle::PREPARING_UPDATE, context.now);
+    let reason = hook.marks_not_ready.then_some(pod_reasons::PREPARING_UPDATE);
+    Hold::Begins(Box::new(out_of_service(
+        pod,
+        reason,
+        metadata,
+        OutReason::UpdateHook,
+        context.now,
+    )))
+}
+
+/// Does a hook hold a pod's update?
+pub(crate) enum Hold {
+    /// No.
+    None,
+    /// From now on.
+    Begins(Box<OutOfService>),
+    /// It does already.
+    Held,
+}
+
+/// Pods in `PreparingDelete` that are wanted again: as many as are missing without those that leave, unless somebody
+/// asked for this very pod to go.
+pub(crate) fn regret(context: &Context<'_>) -> Vec<Action> {
+    if context.desired.hooks.forbid_regret() {
+        return Vec::new();
+    }
+    let leaves = |member: &&Member<'_>| member.fact.preparing_delete || member.fact.specified_delete;
+    let leaving = context.members.iter().filter(leaves).count();
+    let staying = context.members.len().saturating_sub(leaving);
+    let missing = usize::try_from(context.desired.replicas)
+        .unwrap_or(0)
+        .saturating_sub(staying);
+    context
+        .members
+        .iter()
+        .filter(|member| member.fact.preparing_delete && !member.fact.specified_delete)
+        .take(missing)
+        .map(|member| {
+            let mut metadata = MetadataChange::default();
+            enter(&mut metadata, lifecycle::PREPARING_NORMAL, context.now);
+            Action::PutInService(InService {
+                name: member.pod.name().to_owned(),
+                uid: member.pod.uid().to_owned(),
+                resource_version: member.pod.metadata.resource_version.clone(),
+                gate: false,
+                metadata,
+                at: context.now,
+            })
+        })
+        .collect()
+}
+
+/// Labels that a pod of ours must carry and has lost: without the instance id no watch of ours shows it.
+fn lost_labels(pod: &Pod) -> MetadataChange {
+    let mut lost = MetadataChange::default();
+    if pod.instance_id().is_none()
+        && let Some((_, id)) = pod.name().rsplit_once('-')
+    {
+        lost.label(labels::INSTANCE_ID, id);
+    }
+    if pod.label(labels::POD_TEMPLATE_HASH).is_none()
+        && let Some(revision) = pod.label(labels::REVISION)
+    {
+        lost.label(labels::POD_TEMPLATE_HASH, short_revision(revision));
+    }
+    lost
+}
