@@ -5,7 +5,7 @@
 //! a [`Problem`] too, never ignored.
 
 use crate::diff::Targets;
-use crate::lifecycle::Hooks;
+use crate::hooks::Hooks;
 use crate::priority::Priority;
 use crate::rules;
 use crate::scatter::Scatter;

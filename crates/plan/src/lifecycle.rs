@@ -7,52 +7,17 @@
 use crate::action::{Action, DeleteReason, InService, OutOfService, OutReason};
 use crate::context::{Context, Member};
 use crate::diff::Diff;
+use crate::hooks::{Hook, Hooks};
 use crate::inplace::{Around, MetadataChange, Stage, is_under_way, stage, template_of};
 use crate::manifest::rfc3339;
 use crate::scale::delete;
 use cloneset_api::names::{annotations, labels, lifecycle, pod_conditions, pod_reasons};
-use cloneset_api::{Lifecycle, LifecycleHook};
 use cloneset_status::facts::short_revision;
 use cloneset_status::{LifecycleState, Pod, Wait};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 
-/// Labels and finalizers by which somebody else holds a pod.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Hook {
-    labels: BTreeMap<String, String>,
-    finalizers: Vec<String>,
-    /// Is a pod that it holds taken out of service?
-    pub marks_not_ready: bool,
-}
-
 impl Hook {
-    fn of(hook: &LifecycleHook) -> Self {
-        Self {
-            labels: hook.labels_handler.clone().unwrap_or_default(),
-            finalizers: hook.finalizers_handler.clone().unwrap_or_default(),
-            marks_not_ready: hook.mark_pod_not_ready.unwrap_or(false),
-        }
-    }
-
-    /// Is one of its labels or finalizers on the pod?
-    pub fn holds(&self, pod: &Pod) -> bool {
-        self.labels.iter().any(|label| has_label(pod, label))
-            || self
-                .finalizers
-                .iter()
-                .any(|finalizer| has_finalizer(pod, finalizer))
-    }
-
-    /// Are all of them?
-    pub fn is_complete(&self, pod: &Pod) -> bool {
-        self.labels.iter().all(|label| has_label(pod, label))
-            && self
-                .finalizers
-                .iter()
-                .all(|finalizer| has_finalizer(pod, finalizer))
-    }
-
     /// Puts it on a pod again.
     fn renew(&self, metadata: &mut MetadataChange) {
         for (key, value) in &self.labels {
@@ -62,41 +27,7 @@ impl Hook {
     }
 }
 
-fn has_label(pod: &Pod, (key, value): (&String, &String)) -> bool {
-    pod.label(key) == Some(value)
-}
-
-fn has_finalizer(pod: &Pod, finalizer: &String) -> bool {
-    let finalizers = pod.metadata.finalizers.as_ref();
-    finalizers.is_some_and(|finalizers| finalizers.contains(finalizer))
-}
-
-/// The hooks of a CloneSet.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Hooks {
-    /// Before we delete a pod.
-    pub pre_delete: Option<Hook>,
-    /// Before and after an in-place update.
-    pub in_place_update: Option<Hook>,
-    /// Before a new pod counts as available.
-    pub pre_normal: Option<Hook>,
-}
-
 impl Hooks {
-    /// The hooks that a spec asks for.
-    pub fn of(lifecycle: Option<&Lifecycle>) -> Self {
-        let hook = |of: fn(&Lifecycle) -> &Option<LifecycleHook>| {
-            lifecycle
-                .and_then(|lifecycle| of(lifecycle).as_ref())
-                .map(Hook::of)
-        };
-        Self {
-            pre_delete: hook(|lifecycle| &lifecycle.pre_delete),
-            in_place_update: hook(|lifecycle| &lifecycle.in_place_update),
-            pre_normal: hook(|lifecycle| &lifecycle.pre_normal),
-        }
-    }
-
     /// Is a pod that is held never taken back into service instead? What was drained has to go (`behaviour.md` 4.4).
     fn forbid_regret(&self) -> bool {
         [&self.pre_delete, &self.in_place_update]
