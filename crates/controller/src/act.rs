@@ -16,7 +16,7 @@ use cloneset_plan::{Action, DeleteReason, NewPod, OutReason, Plan, RevisionWrite
 use cloneset_status::Runaway;
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::time::Instant;
 use tracing::debug;
@@ -67,6 +67,8 @@ pub enum Attempt {
     Revision(String),
     /// Trying out a pod of a revision.
     Rehearsal(String),
+    /// Creating a claim.
+    CreateClaim(String),
     /// Creating a pod.
     Create(String),
     /// Deleting a pod.
@@ -81,6 +83,10 @@ pub enum Attempt {
     Release(String),
     /// Taking the names of pods that are gone off the spec.
     Prune,
+    /// Deleting a claim.
+    DeleteClaim(String),
+    /// Making a claim go with its pod.
+    HandOverClaim(String),
     /// Deleting a revision that is not used.
     Trim(String),
 }
@@ -91,7 +97,8 @@ impl Attempt {
         match self {
             Self::Revision(_) => Work::Revision,
             Self::Rehearsal(_) => Work::Rehearsal,
-            Self::Create(_) => Work::Create,
+            Self::CreateClaim(_) | Self::Create(_) => Work::Create,
+            Self::DeleteClaim(_) | Self::HandOverClaim(_) => Work::Claims,
             Self::Delete(..) => Work::Delete,
             Self::PutInService(_) => Work::PutInService,
             Self::TakeOut(..) => Work::TakeOut,
@@ -116,6 +123,7 @@ pub async fn act(context: &Context, cloneset: &CloneSet, memory: &mut Memory, pl
         memory,
         acted: Acted::default(),
         stop: AtomicBool::new(false),
+        parted: BTreeMap::new(),
     };
     let has_revision = match &plan.revision {
         Some(write) => acting.write_revision(write).await,
@@ -129,27 +137,25 @@ pub async fn act(context: &Context, cloneset: &CloneSet, memory: &mut Memory, pl
     // Without its revision nothing may be made or replaced, but a new pod may enter service all the same, and what has
     // begun is finished.
     let possible = plan.actions.iter().filter(|action| match action {
-        Action::PutInService(_) | Action::ChangeInPlace(_) | Action::PruneNames(_) => true,
+        Action::PutInService(_)
+        | Action::ChangeInPlace(_)
+        | Action::PruneNames(_)
+        | Action::HandOverClaim(_) => true,
+        // Those of pods follow when their pods are deleted.
+        Action::DeleteClaim(claim) => claim.with_pod.is_none(),
         action if action.begins_update() => may_replace,
         Action::DeletePod(_)
         | Action::TakeOutOfService(_)
+        | Action::CreateClaim(_)
         | Action::CreatePod(_)
         | Action::ReleasePod(_)
         | Action::DeleteRevision { .. } => has_revision,
     });
     let (creations, others): (Vec<&Action>, Vec<&Action>) =
-        possible.partition(|action| matches!(action, Action::CreatePod(_)));
+        possible.partition(|action| matches!(action, Action::CreatePod(_) | Action::CreateClaim(_)));
     acting.carry_out(&others).await;
-    let mut rest = creations.as_slice();
-    let mut batch_size = 1;
-    while !rest.is_empty() {
-        let (batch, later) = rest.split_at(batch_size.min(rest.len()));
-        if !acting.carry_out(batch).await {
-            break;
-        }
-        rest = later;
-        batch_size = batch_size.saturating_mul(2);
-    }
+    acting.claims_follow(plan).await;
+    acting.create(&creations).await;
     acting.acted
 }
 
@@ -161,6 +167,8 @@ struct Acting<'a> {
     acted: Acted,
     /// Nothing more is to be sent.
     stop: AtomicBool,
+    /// UIDs of pods whose delete was sent, and whether it was surely carried out.
+    parted: BTreeMap<String, bool>,
 }
 
 impl Acting<'_> {
@@ -170,8 +178,17 @@ impl Acting<'_> {
             RevisionWrite::Create(new) => {
                 (&new.name, create_revision(self.context, self.cloneset, new).await)
             }
-            RevisionWrite::Renumber { name, uid, to } => {
-                (name, renumber(self.context, self.cloneset, name, uid, *to).await)
+            RevisionWrite::Renumber {
+                name,
+                uid,
+                to,
+                claim_hash,
+            } => {
+                let hash = claim_hash.as_deref();
+                (
+                    name,
+                    renumber(self.context, self.cloneset, name, uid, *to, hash).await,
+                )
             }
         };
         match result {
@@ -220,6 +237,61 @@ impl Acting<'_> {
         }
     }
 
+    /// Creates pods in growing batches, each after its claims. A claim that cannot be had stops its own pod only, and is
+    /// a failure of the batch.
+    async fn create(&mut self, creations: &[&Action]) {
+        let (pods, claims): (Vec<&Action>, Vec<&Action>) = creations
+            .iter()
+            .partition(|action| matches!(action, Action::CreatePod(_)));
+        let mut rest = pods.as_slice();
+        let mut batch_size = 1;
+        while !rest.is_empty() {
+            let (batch, later) = rest.split_at(batch_size.min(rest.len()));
+            let ids: BTreeSet<Option<&str>> = batch.iter().map(|pod| instance(pod)).collect();
+            let needed: Vec<&Action> = claims
+                .iter()
+                .filter(|claim| ids.contains(&instance(claim)))
+                .copied()
+                .collect();
+            let have_claims = needed.is_empty() || self.carry_out(&needed).await;
+            let ready: Vec<&Action> = batch
+                .iter()
+                .filter(|pod| !self.lacks_claim(pod))
+                .copied()
+                .collect();
+            if !self.carry_out(&ready).await || !have_claims {
+                break;
+            }
+            rest = later;
+            batch_size = batch_size.saturating_mul(2);
+        }
+    }
+
+    fn lacks_claim(&self, pod: &Action) -> bool {
+        let Action::CreatePod(pod) = pod else { return false };
+        let is_its = |name: &String| pod.claims.iter().any(|claim| claim.name == *name);
+        let failed = self.acted.failed.iter();
+        failed
+            .map(|(attempt, _)| attempt)
+            .any(|attempt| matches!(attempt, Attempt::CreateClaim(name) if is_its(name)))
+    }
+
+    /// Deletes the claims of pods that were deleted just now. What cannot be done at once is remembered: the next
+    /// passes see to it.
+    async fn claims_follow(&mut self, plan: &Plan) {
+        let mut follow: Vec<&Action> = Vec::new();
+        for action in &plan.actions {
+            if let Action::DeleteClaim(claim) = action
+                && let Some(pod) = &claim.with_pod
+                && let Some(surely) = self.parted.get(pod)
+            {
+                self.memory.doomed_claims.insert(claim.uid.clone(), pod.clone());
+                follow.extend(surely.then_some(action));
+            }
+        }
+        self.carry_out(&follow).await;
+    }
+
     /// Carries out actions side by side; false when one of them failed.
     async fn carry_out(&mut self, actions: &[&Action]) -> bool {
         let (context, cloneset, stop) = (self.context, self.cloneset, &self.stop);
@@ -233,6 +305,9 @@ impl Acting<'_> {
         let mut all_done = true;
         while let Some((action, result)) = results.next().await {
             let attempt = attempt(action);
+            if let (Action::DeletePod(pod), Ok(_) | Err(WriteError::Unclear(_))) = (action, &result) {
+                self.parted.insert(pod.uid.clone(), result.is_ok());
+            }
             match result {
                 Ok(Written {
                     mark,
@@ -248,6 +323,9 @@ impl Acting<'_> {
                     self.acted.altered = self.acted.altered.take().or(altered);
                     if let (Some(mark), Some(_)) = (&mark, &created) {
                         self.memory.born.insert(mark.uid.clone());
+                    }
+                    if let (Some(mark), Action::CreateClaim(_)) = (&mark, action) {
+                        self.memory.fresh_claims.insert(mark.uid.clone());
                     }
                     self.memory.marks.extend(mark);
                     self.acted.created.extend(created);
@@ -273,7 +351,10 @@ impl Acting<'_> {
             let parts_from = match action {
                 Action::DeletePod(deletion) => Some(&deletion.name),
                 Action::ReleasePod(release) => Some(&release.name),
-                Action::CreatePod(_)
+                Action::CreateClaim(_)
+                | Action::DeleteClaim(_)
+                | Action::HandOverClaim(_)
+                | Action::CreatePod(_)
                 | Action::PutInService(_)
                 | Action::TakeOutOfService(_)
                 | Action::ChangeInPlace(_)
@@ -321,8 +402,20 @@ fn doubt(action: &Action, error: &WriteError) -> Option<Mark> {
     }
 }
 
+/// The instance id of what it creates.
+fn instance(action: &Action) -> Option<&str> {
+    match action {
+        Action::CreatePod(pod) => Some(&pod.id),
+        Action::CreateClaim(claim) => Some(&claim.id),
+        _ => None,
+    }
+}
+
 fn attempt(action: &Action) -> Attempt {
     match action {
+        Action::CreateClaim(claim) => Attempt::CreateClaim(claim.name.clone()),
+        Action::DeleteClaim(claim) => Attempt::DeleteClaim(claim.name.clone()),
+        Action::HandOverClaim(claim) => Attempt::HandOverClaim(claim.name.clone()),
         Action::CreatePod(pod) => Attempt::Create(pod.name.clone()),
         Action::DeletePod(deletion) => Attempt::Delete(deletion.name.clone(), deletion.why),
         Action::PutInService(pod) => Attempt::PutInService(pod.name.clone()),

@@ -108,7 +108,6 @@ const KRUISE_ONLY: &[&str] = &[
     "PodWebhook",
     "PreDownloadImageForInPlaceUpdate",
     "PreparingUpdateAsUpdate",
-    "RecreatePodWhenChangeVCTInCloneSetGate",
     "ResourcesDeletionProtection",
     "TemplateNoDefaults",
 ];
@@ -131,6 +130,7 @@ pub fn parse_feature_gates(text: &str) -> Result<Gates, String> {
             "CloneSetPartitionRollback" => gates.features.partition_rollback = on,
             "CloneSetShortHash" => gates.features.short_hash = on,
             "InPlaceWorkloadVerticalScaling" => gates.features.in_place_resize = on,
+            "RecreatePodWhenChangeVCTInCloneSetGate" => gates.features.recreate_for_claims = on,
             "StatusConditions" => gates.features.kruise_conditions_only = !on,
             known if KRUISE_ONLY.contains(&known) => gates.without_meaning.push(known.to_owned()),
             unknown => return Err(format!("feature gate {unknown:?} is unknown")),

@@ -9,12 +9,12 @@ use crate::lease::Leadership;
 use crate::live::{self, ReadError};
 use crate::observe::{ObserveError, read_live};
 use crate::owned::{uid_of, version_of};
-use crate::watch::{POD_LABEL, REVISION_LABEL, collection};
+use crate::watch::{CLAIM_LABEL, POD_LABEL, REVISION_LABEL, collection};
 use crate::wiring::Context;
 use crate::writes::MARK_DEADLINE;
 use cloneset_api::CloneSet;
 use cloneset_status::facts::controlling_cloneset;
-use cloneset_status::{Pod, Revision};
+use cloneset_status::{Claim, Pod, Revision};
 use kube::api::{ListParams, PartialObjectMeta};
 use kube::core::NamespaceResourceScope;
 use kube::{Api, Resource};
@@ -93,8 +93,9 @@ async fn confirm(context: &Context, namespace: &str) -> Result<usize, ConfirmErr
     let clonesets = list::<CloneSet>(context, namespace, Kind::CloneSet, None).await?;
     let pods = list::<Pod>(context, namespace, Kind::Pod, Some(POD_LABEL)).await?;
     let revisions = list::<Revision>(context, namespace, Kind::Revision, Some(REVISION_LABEL)).await?;
+    let claims = list::<Claim>(context, namespace, Kind::Claim, Some(CLAIM_LABEL)).await?;
     let mut behind = 0;
-    for listed in [clonesets, pods, revisions] {
+    for listed in [clonesets, pods, revisions, claims] {
         behind += catch_up(context, &listed).await?;
     }
     Ok(behind)

@@ -1,16 +1,20 @@
-//! What we know of the cluster: CloneSets, and the pods and revisions of each by owner UID.
+//! What we know of the cluster: CloneSets, and the pods, claims and revisions of each by owner UID.
 //!
 //! Plain structs, fed by watches and live reads; nothing here talks to the API server. Whatever changes gives back
 //! the CloneSets to look at, also for objects that vanished while a watch was down.
 
 use crate::owned::{Dependent, Owned, uid_of, version_of};
 use cloneset_api::CloneSet;
-use cloneset_status::{Pod, Revision};
+use cloneset_status::{Claim, Pod, Revision};
 use kube::Resource as _;
 use kube::core::DeserializeGuard;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+mod kind;
+
+pub use kind::{Kind, Listed, Versions};
 
 /// Namespace and name of a CloneSet: what work is queued by.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -24,53 +28,6 @@ pub struct Key {
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.namespace, self.name)
-    }
-}
-
-/// The kinds of objects we keep. Versions are compared only within one kind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Kind {
-    /// CloneSets.
-    CloneSet,
-    /// Pods.
-    Pod,
-    /// ControllerRevisions.
-    Revision,
-}
-
-impl Kind {
-    /// The resource's name, for metrics and logs.
-    pub fn resource(self) -> &'static str {
-        match self {
-            Self::CloneSet => "clonesets",
-            Self::Pod => "pods",
-            Self::Revision => "controllerrevisions",
-        }
-    }
-}
-
-/// Objects of a kind by UID, each with its name and version.
-pub type Versions = BTreeMap<String, (Key, u64)>;
-
-/// What a list showed.
-#[derive(Clone, Debug)]
-pub struct Listed {
-    /// The kind of its objects.
-    pub kind: Kind,
-    /// The version of the list.
-    pub version: u64,
-    /// Its objects.
-    pub objects: Versions,
-}
-
-impl Listed {
-    /// Nothing yet.
-    pub fn of(kind: Kind) -> Self {
-        Self {
-            kind,
-            version: 0,
-            objects: Versions::new(),
-        }
     }
 }
 
@@ -119,6 +76,7 @@ struct Inner {
     clonesets_seen: Option<u64>,
     pods: Owned<Pod>,
     revisions: Owned<Revision>,
+    claims: Owned<Claim>,
 }
 
 /// Selects the part of the index that holds a kind.
@@ -138,6 +96,12 @@ impl Shelf<Revision> for Inner {
     }
 }
 
+impl Shelf<Claim> for Inner {
+    fn shelf(&mut self) -> &mut Owned<Claim> {
+        &mut self.claims
+    }
+}
+
 impl Inner {
     fn keys(&self, owners: &BTreeSet<String>) -> Vec<Key> {
         owners
@@ -151,6 +115,7 @@ impl Inner {
             Kind::CloneSet => &mut self.clonesets_seen,
             Kind::Pod => &mut self.pods.seen,
             Kind::Revision => &mut self.revisions.seen,
+            Kind::Claim => &mut self.claims.seen,
         }
     }
 
@@ -163,6 +128,7 @@ impl Inner {
                 .collect(),
             Kind::Pod => self.pods.versions(),
             Kind::Revision => self.revisions.versions(),
+            Kind::Claim => self.claims.versions(),
         }
     }
 
@@ -202,6 +168,8 @@ pub struct View {
     pub strays: Vec<Arc<Pod>>,
     /// Its revisions.
     pub revisions: Vec<Arc<Revision>>,
+    /// Its claims.
+    pub claims: Vec<Arc<Claim>>,
 }
 
 impl Index {
@@ -213,9 +181,7 @@ impl Index {
     /// Has every kind been listed at least once?
     pub fn is_synced(&self) -> bool {
         let mut inner = self.lock();
-        [Kind::CloneSet, Kind::Pod, Kind::Revision]
-            .into_iter()
-            .all(|kind| inner.seen(kind).is_some())
+        Kind::ALL.into_iter().all(|kind| inner.seen(kind).is_some())
     }
 
     /// Every CloneSet.
@@ -228,6 +194,7 @@ impl Index {
         let inner = self.lock();
         let known = inner.clonesets.get(key)?.clone();
         let (pods, revisions) = (inner.pods.of(known.uid()), inner.revisions.of(known.uid()));
+        let claims = inner.claims.of(known.uid());
         let strays = inner.pods.strays.get(known.uid());
         let strays = strays
             .map(|strays| strays.values().cloned().collect())
@@ -237,6 +204,7 @@ impl Index {
             pods,
             strays,
             revisions,
+            claims,
         })
     }
 
@@ -260,6 +228,7 @@ impl Index {
                 .revisions
                 .get(uid)
                 .map(|revision| version_of(revision.as_ref())),
+            Kind::Claim => inner.claims.get(uid).map(|claim| version_of(claim.as_ref())),
         }
     }
 
@@ -293,6 +262,7 @@ impl Index {
                 .revisions
                 .get(uid)
                 .is_none_or(|r| r.metadata.deletion_timestamp.is_some()),
+            Kind::Claim => inner.claims.get(uid).is_none_or(|claim| claim.is_terminating()),
         }
     }
 
@@ -338,6 +308,7 @@ impl Index {
             Kind::CloneSet => None,
             Kind::Pod => inner.pods.remove(uid).or_else(|| inner.pods.forget_stray(uid)),
             Kind::Revision => inner.revisions.remove(uid),
+            Kind::Claim => inner.claims.remove(uid),
         };
         inner.keys(&owner.into_iter().collect())
     }

@@ -7,6 +7,7 @@ pub mod act;
 pub mod admin;
 pub mod args;
 pub mod backoff;
+pub mod claims;
 pub mod clearance;
 pub mod client;
 pub mod events;

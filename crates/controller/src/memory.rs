@@ -2,7 +2,7 @@
 
 use crate::index::Key;
 use crate::writes::Mark;
-use cloneset_status::{Pod, Runaway};
+use cloneset_status::{Claim, Pod, Runaway};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -36,13 +36,15 @@ pub enum Work {
     Release,
     /// Taking the names of pods that are gone off the spec.
     Prune,
+    /// Deleting claims, and making them go with their pods.
+    Claims,
     /// Deleting revisions.
     Trim,
 }
 
 impl Work {
     /// Every kind.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Rehearsal,
         Self::Revision,
         Self::Create,
@@ -52,6 +54,7 @@ impl Work {
         Self::ChangeInPlace,
         Self::Release,
         Self::Prune,
+        Self::Claims,
         Self::Trim,
     ];
 }
@@ -94,6 +97,10 @@ pub struct Memory {
     pub runaway: Option<Runaway>,
     /// UIDs of pods that were created and not seen yet.
     pub born: BTreeSet<String>,
+    /// UIDs of claims that have to follow a pod that was deleted by us, with the pod's.
+    pub doomed_claims: BTreeMap<String, String>,
+    /// UIDs of claims that were created and whose pods were not.
+    pub fresh_claims: BTreeSet<String>,
     /// When pods that were created turned out not to be there.
     vanished: Vec<Instant>,
     /// Instance ids of the pods that were there.
@@ -152,6 +159,25 @@ impl Memory {
                     .insert(id.clone(), Instant::now() + RESERVED_FOR);
             }
         }
+    }
+
+    /// Drops claims that are on their way out, those whose pod turns out not to have been deleted, and those whose pod
+    /// has come.
+    pub fn settle_claims(&mut self, claims: &[Arc<Claim>], pods: &[Arc<Pod>]) {
+        let has_pod = |claim: &Claim| {
+            let is_its = |pod: &Arc<Pod>| claim.name().ends_with(&format!("-{}", pod.name()));
+            pods.iter().any(is_its)
+        };
+        self.fresh_claims.retain(|uid| {
+            let mut left = claims.iter().filter(|claim| claim.uid() == uid);
+            left.any(|claim| !claim.is_terminating() && !has_pod(claim))
+        });
+        self.doomed_claims.retain(|claim, pod| {
+            let is_left = claims
+                .iter()
+                .any(|left| left.uid() == claim && !left.is_terminating());
+            is_left && !pods.iter().any(|left| left.uid() == pod && left.is_active())
+        });
     }
 
     /// Stops creation when more pods have vanished than could have been lost by chance: twice as many as there may be.

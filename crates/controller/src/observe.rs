@@ -11,7 +11,7 @@ use crate::wiring::Context;
 use crate::writes::Mark;
 use cloneset_api::CloneSet;
 use cloneset_plan::{Creation, NodeLabels, Snapshot};
-use cloneset_status::{Pod, Revision, Runaway};
+use cloneset_status::{Claim, Pod, Revision, Runaway};
 use kube::api::{ListParams, PartialObjectMeta};
 use kube::core::{DeserializeGuard, NamespaceResourceScope};
 use kube::{Api, Resource};
@@ -80,6 +80,7 @@ pub async fn observe(context: &Context, key: &Key, memory: &mut Memory) -> Resul
         mut pods,
         strays,
         revisions,
+        claims,
     }) = context.index.view(key)
     else {
         return Ok(Observed::Gone);
@@ -87,9 +88,10 @@ pub async fn observe(context: &Context, key: &Key, memory: &mut Memory) -> Resul
     for stray in strays {
         pods.extend(look_for(context, key, &memory.uid, &stray).await?);
     }
-    let claims = cloneset.spec.volume_claim_templates.as_ref();
-    memory.take_stock(&pods, claims.is_some_and(|claims| !claims.is_empty()));
+    let templates = cloneset.spec.volume_claim_templates.as_ref();
+    memory.take_stock(&pods, templates.is_some_and(|templates| !templates.is_empty()));
     let nodes = nodes_of(context, &cloneset, &pods).await;
+    memory.settle_claims(&claims, &pods);
     let reserved_ids = memory.reserved_ids();
     let is_held = memory
         .held()
@@ -98,6 +100,9 @@ pub async fn observe(context: &Context, key: &Key, memory: &mut Memory) -> Resul
         cloneset,
         pods,
         revisions,
+        claims,
+        doomed_claims: memory.doomed_claims.keys().cloned().collect(),
+        fresh_claims: memory.fresh_claims.clone(),
         reserved_ids,
         creation: if is_held {
             Creation::BackingOff
@@ -159,9 +164,9 @@ async fn catch_up(
     Ok(memory.marks.iter().map(|mark| mark.deadline).min())
 }
 
-/// Before the first creation of a leader's term: lists the pods that the selector matches, by their metadata only, so
-/// that pods of ours which no watch shows (they lost their label while nobody looked) are counted before others are
-/// made in their place. True when there were some: then everything must be decided again.
+/// Before the first creation of a leader's term, and before claims of no pod are deleted: lists the pods that the
+/// selector matches, by their metadata only, so that pods of ours which no watch shows (they lost their label while
+/// nobody looked) are counted before others are made in their place. True when there were some: then everything must be decided again.
 pub async fn search(
     context: &Context,
     key: &Key,
@@ -218,6 +223,10 @@ pub async fn read_live(context: &Context, kind: Kind, object: &Key, uid: &str) -
         Kind::Revision => match get::<Revision>(context, kind, object).await? {
             Some(revision) if revision.uid() == uid => _ = index.refresh(revision),
             _ => _ = index.drop_dependent(Kind::Revision, uid),
+        },
+        Kind::Claim => match get::<Claim>(context, kind, object).await? {
+            Some(claim) if claim.uid() == uid => _ = index.refresh(claim),
+            _ => _ = index.drop_dependent(Kind::Claim, uid),
         },
         Kind::CloneSet => match get::<DeserializeGuard<CloneSet>>(context, kind, object).await? {
             Some(cloneset) => _ = index.refresh(cloneset),

@@ -3,7 +3,7 @@
 //! A plain structure: it neither locks nor wakes. Whatever changes gives back the UIDs of the owners concerned.
 
 use crate::index::{Key, Kind, Versions};
-use cloneset_status::{Pod, Revision};
+use cloneset_status::{Claim, Pod, Revision};
 use kube::Resource;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -61,6 +61,15 @@ impl Dependent for Pod {
 
 impl Dependent for Revision {
     const KIND: Kind = Kind::Revision;
+    const CAN_STRAY: bool = false;
+    fn owner(&self) -> Option<&str> {
+        self.controlling_cloneset()
+    }
+}
+
+/// A claim that lost its label is out of the game: its pod has it all the same, and nobody deletes it.
+impl Dependent for Claim {
+    const KIND: Kind = Kind::Claim;
     const CAN_STRAY: bool = false;
     fn owner(&self) -> Option<&str> {
         self.controlling_cloneset()

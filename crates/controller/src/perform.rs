@@ -5,6 +5,7 @@
 
 mod in_place;
 
+use crate::claims;
 use crate::index::{Kind, Sink as _};
 use crate::live;
 use crate::owned::version_of;
@@ -12,7 +13,7 @@ use crate::send::{self, Target, WriteError};
 use crate::wiring::Context;
 use crate::writes::{Expect, Mark};
 use cloneset_api::CloneSet;
-use cloneset_api::names::labels;
+use cloneset_api::names::{annotations, labels};
 use cloneset_plan::normalise::canonical_text;
 use cloneset_plan::{
     Action, DeleteReason, NewPod, NewRevision, PodDeletion, Pruning, Release, owner_reference,
@@ -23,7 +24,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::Api;
 use kube::api::{PartialObjectMeta, Patch, Preconditions};
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::fmt::Debug;
 
 /// What one write left behind.
@@ -43,7 +44,7 @@ pub struct Written {
 }
 
 impl Written {
-    fn marked(mark: Mark) -> Self {
+    pub(crate) fn marked(mark: Mark) -> Self {
         Self {
             mark: Some(mark),
             created: None,
@@ -53,11 +54,26 @@ impl Written {
             taken_id: None,
         }
     }
+
+    /// Nothing was written: somebody else's object has the name that this instance id makes.
+    pub(crate) fn taken(id: &str) -> Self {
+        Self {
+            mark: None,
+            created: None,
+            deleted: None,
+            changed: None,
+            altered: None,
+            taken_id: Some(id.to_owned()),
+        }
+    }
 }
 
 /// Carries out one action.
 pub async fn perform(context: &Context, cloneset: &CloneSet, action: &Action) -> Result<Written, WriteError> {
     match action {
+        Action::CreateClaim(claim) => claims::create(context, cloneset, claim).await,
+        Action::DeleteClaim(claim) => claims::delete(context, cloneset, claim).await,
+        Action::HandOverClaim(claim) => claims::hand_over(context, cloneset, claim).await,
         Action::CreatePod(pod) => create_pod(context, cloneset, pod).await,
         Action::DeletePod(deletion) => delete_pod(context, cloneset, deletion).await,
         Action::PutInService(pod) => in_place::put_in_service(context, cloneset, pod).await,
@@ -78,15 +94,15 @@ pub async fn perform(context: &Context, cloneset: &CloneSet, action: &Action) ->
     }
 }
 
-fn namespace(cloneset: &CloneSet) -> Option<&str> {
+pub(crate) fn namespace(cloneset: &CloneSet) -> Option<&str> {
     cloneset.metadata.namespace.as_deref()
 }
 
-fn uid(cloneset: &CloneSet) -> &str {
+pub(crate) fn uid(cloneset: &CloneSet) -> &str {
     cloneset.metadata.uid.as_deref().unwrap_or_default()
 }
 
-fn preconditions(uid: &str, resource_version: Option<&str>) -> Preconditions {
+pub(crate) fn preconditions(uid: &str, resource_version: Option<&str>) -> Preconditions {
     Preconditions {
         uid: Some(uid.to_owned()),
         resource_version: resource_version.map(str::to_owned),
@@ -165,7 +181,11 @@ fn altered_label(selector: &LabelSelector, sent: &Value, stored: &Pod) -> Option
 }
 
 /// The object of that name, as it is now.
-async fn look<K>(context: &Context, cloneset: &CloneSet, name: &str) -> Result<Option<K>, WriteError>
+pub(crate) async fn look<K>(
+    context: &Context,
+    cloneset: &CloneSet,
+    name: &str,
+) -> Result<Option<K>, WriteError>
 where
     K: kube::Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>,
     K: Clone + DeserializeOwned + Debug,
@@ -191,14 +211,7 @@ async fn found_pod(context: &Context, cloneset: &CloneSet, pod: &NewPod) -> Resu
                 expect,
             )))
         }
-        Some(_) => Ok(Written {
-            mark: None,
-            created: None,
-            deleted: None,
-            changed: None,
-            altered: None,
-            taken_id: Some(pod.id.clone()),
-        }),
+        Some(_) => Ok(Written::taken(&pod.id)),
         None => Err(WriteError::Raced("the pod in the way has gone".to_owned())),
     }
 }
@@ -334,9 +347,15 @@ pub async fn renumber(
     name: &str,
     revision_uid: &str,
     to: i64,
+    claim_hash: Option<&str>,
 ) -> Result<Option<Mark>, WriteError> {
     let target = Target::of::<Revision>(namespace(cloneset), "controllerrevisions");
-    let patch = Patch::Merge(json!({"metadata": {"uid": revision_uid}, "revision": to}));
+    let mut metadata = Map::from_iter([("uid".to_owned(), json!(revision_uid))]);
+    if let Some(hash) = claim_hash {
+        let annotation = json!({annotations::CLAIM_TEMPLATE_HASH: hash});
+        metadata.insert("annotations".to_owned(), annotation);
+    }
+    let patch = Patch::Merge(json!({"metadata": metadata, "revision": to}));
     let stored: Revision = send::patch(context, &target, name, None, &patch).await?;
     Ok(Some(revision_mark(&stored)))
 }

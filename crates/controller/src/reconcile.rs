@@ -252,7 +252,7 @@ async fn pass(
     }
     let mut plan = plan(&snapshot, &desired, context.features, context.now());
     let held = hold_back(&mut plan, memory);
-    if plan.creates_pods()
+    if plan.needs_every_pod()
         && let Some(selector) = &desired.selector
         && search(context, key, memory, &selector.to_string()).await?
     {

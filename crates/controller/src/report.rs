@@ -117,7 +117,7 @@ fn status(
 /// Deletions for an update are an update's business; a success tells only the kind of work, so it counts for both.
 fn is_scaling(work: Work, attempt: Option<&Attempt>) -> bool {
     match work {
-        Work::Create | Work::Release | Work::Prune => true,
+        Work::Create | Work::Release | Work::Prune | Work::Claims => true,
         Work::Delete => !matches!(attempt, Some(Attempt::Delete(_, DeleteReason::Update))),
         Work::TakeOut => attempt.is_none_or(|attempt| !is_for_update(attempt)),
         Work::Revision | Work::Rehearsal | Work::PutInService | Work::ChangeInPlace | Work::Trim => false,
@@ -129,7 +129,7 @@ fn is_updating(work: Work, attempt: Option<&Attempt>) -> bool {
         Work::Revision | Work::Rehearsal | Work::PutInService | Work::ChangeInPlace => true,
         Work::Delete => matches!(attempt, None | Some(Attempt::Delete(_, DeleteReason::Update))),
         Work::TakeOut => attempt.is_none_or(is_for_update),
-        Work::Create | Work::Release | Work::Prune | Work::Trim => false,
+        Work::Create | Work::Release | Work::Prune | Work::Claims | Work::Trim => false,
     }
 }
 
@@ -234,6 +234,9 @@ fn describe(attempt: &Attempt) -> String {
         Attempt::Prune => {
             "cannot take the names of pods that are gone off spec.scaleStrategy.podsToDelete".to_owned()
         }
+        Attempt::CreateClaim(name) => format!("cannot create claim {name}"),
+        Attempt::DeleteClaim(name) => format!("cannot delete claim {name}"),
+        Attempt::HandOverClaim(name) => format!("cannot make claim {name} go with its pod"),
         Attempt::Trim(name) => format!("cannot delete revision {name}"),
     }
 }
@@ -338,6 +341,8 @@ fn failure(attempt: &Attempt) -> Option<(&'static str, &'static str)> {
         Attempt::TakeOut(..) | Attempt::ChangeInPlace(_) => {
             Some((events::FAILED_UPDATE_POD_IN_PLACE, "UpdatePodInPlace"))
         }
+        Attempt::CreateClaim(_) => Some((events::FAILED_CREATE, "CreateClaim")),
+        Attempt::DeleteClaim(_) | Attempt::HandOverClaim(_) => Some((events::FAILED_DELETE, "DeleteClaim")),
         Attempt::PutInService(_) | Attempt::Release(_) | Attempt::Prune | Attempt::Trim(_) => None,
     }
 }

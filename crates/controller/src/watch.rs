@@ -38,6 +38,8 @@ enum Ended {
 
 /// Pods are watched by this label, so that foreign ones never reach us.
 pub const POD_LABEL: &str = labels::INSTANCE_ID;
+/// Claims likewise.
+pub const CLAIM_LABEL: &str = labels::INSTANCE_ID;
 /// Revisions likewise.
 pub const REVISION_LABEL: &str = labels::REVISION_HASH;
 

@@ -16,11 +16,11 @@ use crate::metrics::{Format, Metrics, Process, Sample};
 use crate::nodes::{self, Nodes};
 use crate::queue::Queue;
 use crate::reconcile::reconcile;
-use crate::watch::{POD_LABEL, REVISION_LABEL, Watch, collection};
+use crate::watch::{CLAIM_LABEL, POD_LABEL, REVISION_LABEL, Watch, collection};
 use anyhow::{Context as _, bail};
 use cloneset_api::CloneSet;
 use cloneset_plan::Features;
-use cloneset_status::{Pod, Revision};
+use cloneset_status::{Claim, Pod, Revision};
 use jiff::Timestamp;
 use kube::Client;
 use kube::core::DeserializeGuard;
@@ -278,7 +278,7 @@ pub fn watch_all(parts: &mut JoinSet<anyhow::Result<()>>, context: &Arc<Context>
         labels: None,
     };
     parts.spawn(endless(clonesets.run(Arc::clone(context))));
-    // Foreign pods and revisions never reach us: only what carries our labels is asked for.
+    // Foreign pods, claims and revisions never reach us: only what carries our labels is asked for.
     let pods: Watch<Pod> = Watch {
         api: collection(context.client.clone(), namespace),
         kind: Kind::Pod,
@@ -291,6 +291,12 @@ pub fn watch_all(parts: &mut JoinSet<anyhow::Result<()>>, context: &Arc<Context>
         labels: Some(REVISION_LABEL),
     };
     parts.spawn(endless(revisions.run(Arc::clone(context))));
+    let claims: Watch<Claim> = Watch {
+        api: collection(context.client.clone(), namespace),
+        kind: Kind::Claim,
+        labels: Some(CLAIM_LABEL),
+    };
+    parts.spawn(endless(claims.run(Arc::clone(context))));
     parts.spawn(endless(nodes::run(Arc::clone(context))));
     parts.spawn(endless(first_view::run(
         Arc::clone(context),

@@ -6,6 +6,7 @@
 use crate::desired::Desired;
 use crate::inplace::MetadataChange;
 use crate::manifest::NewPod;
+use crate::new_claim::NewClaim;
 use cloneset_api::CloneSet;
 use cloneset_api::names::events;
 use cloneset_status::facts::Resources;
@@ -77,6 +78,14 @@ impl Plan {
             .iter()
             .any(|action| matches!(action, Action::CreatePod(_)))
     }
+
+    /// Does it rest on no pod being overlooked? One that nobody sees would get a second pod beside it, or lose its
+    /// claims.
+    pub fn needs_every_pod(&self) -> bool {
+        let clears_up =
+            |action: &Action| matches!(action, Action::DeleteClaim(claim) if claim.with_pod.is_none());
+        self.creates_pods() || self.actions.iter().any(clears_up)
+    }
 }
 
 /// The facts a status needs that only planning knows.
@@ -107,6 +116,8 @@ pub enum RevisionWrite {
         uid: String,
         /// Its new position.
         to: i64,
+        /// The hash of today's claim templates, if it records another one.
+        claim_hash: Option<String>,
     },
 }
 
@@ -128,6 +139,8 @@ pub struct NewRevision {
 /// One thing to do.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
+    /// Create a claim; the pod that mounts it follows.
+    CreateClaim(NewClaim),
     /// Create a pod.
     CreatePod(NewPod),
     /// Delete a pod.
@@ -142,6 +155,10 @@ pub enum Action {
     ReleasePod(Release),
     /// Take the names of pods that are gone off `scaleStrategy.podsToDelete`.
     PruneNames(Pruning),
+    /// Delete a claim.
+    DeleteClaim(ClaimDeletion),
+    /// Make a claim go with a pod that is going.
+    HandOverClaim(ClaimHandOver),
     /// Delete a revision that nothing uses.
     DeleteRevision {
         /// The revision.
@@ -160,7 +177,12 @@ impl Action {
             Self::PutInService(write) => Some(&write.uid),
             Self::TakeOutOfService(write) => Some(&write.uid),
             Self::ChangeInPlace(change) => Some(&change.uid),
-            Self::CreatePod(_) | Self::PruneNames(_) | Self::DeleteRevision { .. } => None,
+            Self::CreateClaim(_)
+            | Self::DeleteClaim(_)
+            | Self::HandOverClaim(_)
+            | Self::CreatePod(_)
+            | Self::PruneNames(_)
+            | Self::DeleteRevision { .. } => None,
         }
     }
 
@@ -172,7 +194,10 @@ impl Action {
                 OutReason::InPlaceUpdate | OutReason::UpdateHook => true,
                 OutReason::DeletionHook(why) => why == DeleteReason::Update,
             },
-            Self::CreatePod(_)
+            Self::CreateClaim(_)
+            | Self::DeleteClaim(_)
+            | Self::HandOverClaim(_)
+            | Self::CreatePod(_)
             | Self::PutInService(_)
             | Self::ChangeInPlace(_)
             | Self::ReleasePod(_)
@@ -219,6 +244,34 @@ pub struct Pruning {
     pub read: Vec<String>,
     /// What is left of it.
     pub keep: Vec<String>,
+}
+
+/// A claim to delete.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClaimDeletion {
+    /// The claim.
+    pub name: String,
+    /// Its UID, for the precondition.
+    pub uid: String,
+    /// Its resourceVersion: it must still be ours.
+    pub resource_version: String,
+    /// UID of the pod that is deleted by the same plan: without that deletion the claim stays.
+    pub with_pod: Option<String>,
+}
+
+/// A claim that gets a pod for its owner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClaimHandOver {
+    /// The claim.
+    pub name: String,
+    /// Its UID, for the precondition.
+    pub uid: String,
+    /// Its resourceVersion: it must still be ours.
+    pub resource_version: String,
+    /// The pod.
+    pub pod_name: String,
+    /// Its UID.
+    pub pod_uid: String,
 }
 
 /// Why a pod is deleted.

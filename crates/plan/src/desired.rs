@@ -1,9 +1,9 @@
 //! The spec, parsed once into numbers that cannot be wrong (`design.md` 4, step 2).
 //!
 //! The only place that knows a version of the API. A bad value never becomes a silent default: the most cautious
-//! value stands in for it and a [`Problem`] names field, value and rule. A field whose behaviour is not built is
-//! a [`Problem`] too, never ignored.
+//! value stands in for it and a [`Problem`] names field, value and rule.
 
+use crate::claim_template::{self, ClaimTemplate};
 use crate::diff::Targets;
 use crate::hooks::Hooks;
 use crate::priority::Priority;
@@ -15,6 +15,7 @@ use cloneset_status::Held;
 use cloneset_status::selector::Selector;
 use cloneset_status::why::{Problem, Verdict};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// Switches of the process, by Kruise's names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,6 +28,9 @@ pub struct Features {
     pub exclude_preparing_delete: bool,
     /// `InPlaceWorkloadVerticalScaling`: resources of containers can be changed in place.
     pub in_place_resize: bool,
+    /// `RecreatePodWhenChangeVCTInCloneSetGate`: a pod whose claims are made from other templates is re-created, not
+    /// changed in place.
+    pub recreate_for_claims: bool,
     /// `StatusConditions` turned off: status carries neither `Ready` nor `Reconciling`, for tools that cannot bear
     /// conditions they do not know.
     pub kruise_conditions_only: bool,
@@ -87,6 +91,10 @@ pub struct Desired {
     pub topology_keys: Vec<String>,
     /// Which pods are ours; `None` when the selector is not valid.
     pub selector: Option<Selector>,
+    /// What the claims of every pod are made from.
+    pub claim_templates: Vec<Arc<ClaimTemplate>>,
+    /// Does the next pod take over the claims of one that vanished?
+    pub reuse_claims: bool,
     /// What is wrong with the spec; empty for a good one.
     pub problems: Vec<Problem>,
 }
@@ -103,7 +111,8 @@ impl Desired {
         };
         let selector = parse.selector(spec);
         let (update_type, known_type) = parse.update_type(spec);
-        parse.unsupported(spec);
+        let (claim_templates, unfit) = claim_template::parse(spec);
+        parse.problems.extend(unfit);
 
         let replicas = parse.replicas(spec, existing);
         let paused = spec.update_strategy.paused.unwrap_or(false) || !known_type;
@@ -171,6 +180,11 @@ impl Desired {
             scatter: Scatter::of(strategy.scatter_strategy.as_deref()),
             topology_keys: spec.template.topology_keys(),
             selector,
+            claim_templates,
+            reuse_claims: spec
+                .scale_strategy
+                .as_ref()
+                .is_none_or(|scale| scale.disable_pvc_reuse != Some(true)),
             problems: parse.problems,
         }
     }
@@ -372,39 +386,5 @@ impl Parse {
                 default
             }
         }
-    }
-
-    fn not_yet(&mut self, field: &'static str, value: String) {
-        self.problem(
-            field,
-            value,
-            "not supported by this version",
-            Verdict::Unsupported,
-        );
-    }
-
-    /// Fields whose behaviour is not built yet. Empty structs, as Go clients write them, ask for nothing.
-    fn unsupported(&mut self, spec: &CloneSetSpec) {
-        let CloneSetSpec {
-            volume_claim_templates,
-            scale_strategy: _,
-            update_strategy: _,
-            lifecycle: _,
-            progress_deadline_seconds: _,
-            replicas: _,
-            selector: _,
-            template: _,
-            revision_history_limit: _,
-            min_ready_seconds: _,
-        } = spec;
-        let mut list = |field, length: usize| {
-            if length > 0 {
-                self.not_yet(field, format!("{length} entries"));
-            }
-        };
-        list(
-            "spec.volumeClaimTemplates",
-            volume_claim_templates.as_ref().map_or(0, Vec::len),
-        );
     }
 }

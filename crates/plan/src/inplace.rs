@@ -18,8 +18,11 @@ pub(crate) use steps::{Around, Stage, is_under_way, stage};
 
 use crate::action::{OutOfService, OutReason};
 use crate::context::Context;
+use crate::desired::UpdateType;
 use crate::lifecycle::{enter, out_of_service};
 use crate::manifest::{RevisionTemplate, revision_label};
+use crate::new_claim;
+use crate::revision::recorded_hash;
 use cloneset_api::names::{labels, lifecycle, pod_reasons};
 use cloneset_status::facts::{Resources, short_revision};
 use cloneset_status::{Pod, Revision};
@@ -61,6 +64,9 @@ impl<'a> InPlace<'a> {
             let Some(template) = template_of(context, pod) else {
                 return Err(Impossible("its own revision, which is gone".to_owned()));
             };
+            if has_other_claims(context, pod, target) {
+                return Err(Impossible("spec.volumeClaimTemplates".to_owned()));
+            }
             difference(template, &target.template, context.features.in_place_resize)
         })
     }
@@ -101,6 +107,23 @@ impl<'a> InPlace<'a> {
             context.now,
         ))
     }
+}
+
+/// Are the claims of the pod's revision made from other templates, and is that a reason to re-create it?
+fn has_other_claims(context: &Context<'_>, pod: &Pod, target: &RevisionTemplate) -> bool {
+    let matters =
+        context.features.recreate_for_claims && context.desired.update_type != UpdateType::InPlaceOnly;
+    let revisions = &context.snapshot.revisions;
+    let of = |found: Option<&Arc<Revision>>| found.and_then(|revision| recorded_hash(revision).cloned());
+    let today = new_claim::hash(&context.snapshot.cloneset.spec);
+    let own = of(revisions
+        .iter()
+        .find(|revision| pod.has_revision(revision.name())));
+    let wanted = match revisions.iter().find(|revision| revision.name() == target.name) {
+        Some(revision) => of(Some(revision)),
+        None => Some(today),
+    };
+    matters && new_claim::differ(own.as_deref(), wanted.as_deref())
 }
 
 /// The template of the revision that the pod has.

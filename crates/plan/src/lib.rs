@@ -5,6 +5,8 @@
 //! it, the simulated world applies it.
 
 pub mod action;
+pub mod claim_template;
+mod claims;
 mod context;
 pub mod desired;
 pub mod diff;
@@ -13,6 +15,7 @@ pub mod inplace;
 pub mod instance_ids;
 mod lifecycle;
 pub mod manifest;
+pub mod new_claim;
 pub mod normalise;
 mod order;
 pub mod priority;
@@ -26,11 +29,12 @@ pub mod snapshot;
 mod update;
 
 pub use action::{
-    Action, DeleteReason, InPlaceChange, InService, NewRevision, OutOfService, OutReason, Outlook, Plan,
-    PodDeletion, Pruning, Release, RevisionWrite,
+    Action, ClaimDeletion, ClaimHandOver, DeleteReason, InPlaceChange, InService, NewRevision, OutOfService,
+    OutReason, Outlook, Plan, PodDeletion, Pruning, Release, RevisionWrite,
 };
 pub use desired::{Desired, Features, UpdateType};
 pub use manifest::{NewPod, owner_reference};
+pub use new_claim::NewClaim;
 pub use snapshot::{Creation, NodeLabels, Snapshot};
 
 use cloneset_status::{Counts, Pod, Wait};
@@ -86,6 +90,7 @@ pub fn plan(snapshot: &Snapshot, desired: &Desired, features: Features, now: Tim
         .collect();
     let given_up: BTreeSet<&str> = released.iter().filter_map(Action::pod_uid).collect();
     moving.retain(|action| action.pod_uid().is_none_or(|uid| !given_up.contains(uid)));
+    let claims = claims::actions(&context, diff.up > 0, &moving, &released);
     let refreshed = lifecycle::refresh(&context, &diff);
     // Two writes of one pod would only make each other lose a race; what is chosen now comes first.
     let chosen: BTreeSet<&str> = released
@@ -97,6 +102,7 @@ pub fn plan(snapshot: &Snapshot, desired: &Desired, features: Features, now: Tim
     plan.actions.extend(refreshed.actions.into_iter().filter(is_free));
     plan.actions.extend(released);
     plan.actions.extend(moving);
+    plan.actions.extend(claims);
     plan.waits.extend(refreshed.waits);
     plan.actions
         .extend(prune::prune(&context).map(Action::PruneNames));

@@ -3,6 +3,8 @@
 //! The template is the user's: everything in it is kept, and only what makes the pod ours is added. No default
 //! of Kubernetes is filled in here.
 
+use crate::claim_template::ClaimTemplate;
+use crate::new_claim::{NewClaim, with_claims};
 use cloneset_api::CloneSet;
 use cloneset_api::names::{API_VERSION, KIND, annotations, labels, lifecycle, pod_conditions};
 use cloneset_status::conditions::whole_seconds;
@@ -34,6 +36,8 @@ pub struct NewPod {
     pub revision: Arc<RevisionTemplate>,
     /// Value of the revision label.
     pub revision_label: String,
+    /// The claims it mounts, those that exist already included.
+    pub claims: Vec<NewClaim>,
 }
 
 impl NewPod {
@@ -48,12 +52,21 @@ impl NewPod {
             id,
             revision: Arc::clone(revision),
             revision_label: revision_label(&revision.name, short_hash).to_owned(),
+            claims: Vec::new(),
         }
+    }
+
+    /// Mounts a claim of each of these templates.
+    pub(crate) fn with(mut self, templates: &[Arc<ClaimTemplate>]) -> Self {
+        let claim = |template| NewClaim::new(template, &self.name, &self.id);
+        self.claims = templates.iter().map(claim).collect();
+        self
     }
 
     /// The object to POST, controlled by `owner`.
     pub fn manifest(&self, owner: &CloneSet, now: Timestamp) -> Value {
         let template = &self.revision.template;
+        let spec = template.get("spec").cloned().unwrap_or_default();
         let mut metadata = Map::new();
         for field in ["labels", "annotations", "finalizers"] {
             if let Some(value) = template
@@ -85,7 +98,7 @@ impl NewPod {
             "apiVersion": "v1",
             "kind": "Pod",
             "metadata": metadata,
-            "spec": with_readiness_gate(template.get("spec").cloned().unwrap_or_default()),
+            "spec": with_claims(with_readiness_gate(spec), &self.claims),
         })
     }
 }

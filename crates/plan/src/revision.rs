@@ -7,6 +7,7 @@
 use crate::action::{Action, NewRevision, RevisionWrite};
 use crate::instance_ids::encode;
 use crate::manifest::RevisionTemplate;
+use crate::new_claim;
 use crate::normalise::canonical_text;
 use crate::snapshot::Snapshot;
 use cloneset_api::names::{annotations, labels};
@@ -59,6 +60,7 @@ impl Revisions {
             .and_then(|status| status.collision_count)
             .unwrap_or(0);
 
+        let claim_hash = new_claim::hash(&snapshot.cloneset.spec);
         let mut collision_count = stored_collisions;
         let (update, write) = match equal.last() {
             Some(revision) if revision.revision == newest => (recorded(revision), None),
@@ -67,13 +69,16 @@ impl Revisions {
                     name: revision.name().to_owned(),
                     uid: revision.uid().to_owned(),
                     to: newest.saturating_add(1),
+                    claim_hash: Some(claim_hash).filter(|hash| recorded_hash(revision) != Some(hash)),
                 };
                 (recorded(revision), Some(write))
             }
             None => {
                 let (name, collisions) = free_name(snapshot, &wanted, stored_collisions);
                 collision_count = collisions;
-                let new = new_revision(&snapshot.cloneset.spec.template.labels(), name, template, newest);
+                let mut new = new_revision(&snapshot.cloneset.spec.template.labels(), name, template, newest);
+                new.annotations
+                    .insert(annotations::CLAIM_TEMPLATE_HASH.to_owned(), claim_hash);
                 let update = RevisionTemplate {
                     name: new.name.clone(),
                     template: template.clone(),
@@ -133,6 +138,12 @@ pub(crate) fn surplus(snapshot: &Snapshot, live: [&str; 3], limit: usize) -> Vec
         .collect()
 }
 
+/// The hash of the claim templates at the time it was written.
+pub(crate) fn recorded_hash(revision: &Revision) -> Option<&String> {
+    let annotations = revision.metadata.annotations.as_ref()?;
+    annotations.get(annotations::CLAIM_TEMPLATE_HASH)
+}
+
 fn recorded(revision: &Revision) -> Arc<RevisionTemplate> {
     let mut template = revision.template().cloned().unwrap_or_default();
     if let Some(fields) = template.as_object_mut() {
@@ -184,7 +195,7 @@ fn new_revision(
     NewRevision {
         name,
         labels: revision_labels,
-        annotations: BTreeMap::from([(annotations::CLAIM_TEMPLATE_HASH.to_owned(), String::new())]),
+        annotations: BTreeMap::new(),
         data: json!({"spec": {"template": recorded}}),
         number: newest.saturating_add(1),
     }

@@ -5,9 +5,9 @@
 //! say, which pod goes first `order`'s.
 
 use crate::action::{Action, DeleteReason, PodDeletion};
+use crate::claims::Ids;
 use crate::context::{Context, Member};
 use crate::diff::Diff;
-use crate::instance_ids::instance_ids;
 use crate::lifecycle::{regret, send_off};
 use crate::manifest::{NewPod, RevisionTemplate};
 use crate::order::{Topology, sort_for_scale_in};
@@ -31,14 +31,13 @@ pub(crate) struct Scaling {
 /// Creation never takes availability and deletion is bounded by the pods that are there now, so both may happen
 /// in one pass, and creation that is throttled holds nothing else back.
 pub(crate) fn scale(context: &Context<'_>, diff: &Diff) -> Scaling {
-    let storm = storm(context);
+    let (actions, wait) = match storm(context) {
+        Some(storm) => (Vec::new(), Some(storm).filter(|_| diff.up_limit > 0)),
+        None => create(context, diff),
+    };
     let mut scaling = Scaling {
-        actions: if storm.is_some() {
-            Vec::new()
-        } else {
-            create(context, diff)
-        },
-        waits: storm.filter(|_| diff.up_limit > 0).into_iter().collect(),
+        actions,
+        waits: wait.into_iter().collect(),
     };
     if diff.up > diff.up_limit {
         scaling.waits.push(Wait::ScaleUpLimited {
@@ -134,11 +133,12 @@ impl Budget {
     }
 }
 
-fn create(context: &Context<'_>, diff: &Diff) -> Vec<Action> {
+fn create(context: &Context<'_>, diff: &Diff) -> (Vec<Action>, Option<Wait>) {
     let count = diff.up_limit.min(MAX_WAVE);
     if count <= 0 || context.snapshot.creation != Creation::Allowed {
-        return Vec::new();
+        return (Vec::new(), None);
     }
+    let (count, wait) = Ids::of(context).now(count);
     let revisions = (0..count).map(|index| {
         if index < diff.up_old {
             &context.revisions.current
@@ -146,10 +146,19 @@ fn create(context: &Context<'_>, diff: &Diff) -> Vec<Action> {
             &context.revisions.update
         }
     });
-    new_pods(context, revisions)
-        .into_iter()
-        .map(Action::CreatePod)
-        .collect()
+    let claims = &context.snapshot.claims;
+    let known: BTreeSet<&str> = claims.iter().map(|claim| claim.name()).collect();
+    let with_claims = |pod: NewPod| {
+        let missing = pod
+            .claims
+            .iter()
+            .filter(|claim| !known.contains(claim.name.as_str()));
+        let mut actions: Vec<Action> = missing.cloned().map(Action::CreateClaim).collect();
+        actions.push(Action::CreatePod(pod));
+        actions
+    };
+    let pods = new_pods(context, revisions).into_iter();
+    (pods.flat_map(with_claims).collect(), wait)
 }
 
 /// Pods of these revisions, under the next free names.
@@ -160,29 +169,14 @@ pub(crate) fn new_pods<'a>(
     let snapshot = context.snapshot;
     let uid = snapshot.cloneset.metadata.uid.as_deref().unwrap_or_default();
     let name = snapshot.cloneset.metadata.name.as_deref().unwrap_or_default();
-    let mut taken: BTreeSet<&str> = snapshot.pods.iter().flat_map(|pod| ids_of(pod)).collect();
-    taken.extend(snapshot.reserved_ids.iter().map(String::as_str));
-    // A pod by a name that is asked to go would be deleted as soon as it is made.
-    taken.extend(
-        context
-            .desired
-            .pods_to_delete
-            .iter()
-            .filter_map(|name| id_of(name)),
-    );
-    instance_ids(uid, &taken)
+    let revisions: Vec<&Arc<RevisionTemplate>> = revisions.collect();
+    let templates = &context.desired.claim_templates;
+    Ids::of(context)
+        .take(revisions.len(), uid)
+        .into_iter()
         .zip(revisions)
-        .map(|(id, revision)| NewPod::new(name, id, revision, context.features.short_hash))
+        .map(|(id, revision)| NewPod::new(name, id, revision, context.features.short_hash).with(templates))
         .collect()
-}
-
-/// The ids that a pod takes: that of its label and, as anybody may edit a label, that of its name.
-fn ids_of(pod: &Pod) -> impl Iterator<Item = &str> {
-    pod.instance_id().into_iter().chain(id_of(pod.name()))
-}
-
-fn id_of(name: &str) -> Option<&str> {
-    name.rsplit_once('-').map(|(_, id)| id)
 }
 
 /// How long a pod must have been there for its end not to count as a failed start.

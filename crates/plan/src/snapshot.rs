@@ -4,7 +4,7 @@
 //! no client and no clock, and nothing in it is fetched lazily.
 
 use cloneset_api::CloneSet;
-use cloneset_status::{Pod, Revision};
+use cloneset_status::{Claim, Pod, Revision};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -20,6 +20,12 @@ pub struct Snapshot {
     pub pods: Vec<Arc<Pod>>,
     /// Every revision it controls.
     pub revisions: Vec<Arc<Revision>>,
+    /// Every claim it controls, also terminating ones.
+    pub claims: Vec<Arc<Claim>>,
+    /// UIDs of claims whose pod was deleted by us, and that have to follow it.
+    pub doomed_claims: BTreeSet<String>,
+    /// UIDs of claims that were made for a pod which could not be made: nothing has written to them yet.
+    pub fresh_claims: BTreeSet<String>,
     /// Instance ids that must not be used now although no pod carries them: freed a moment ago, or found taken
     /// by somebody else's object.
     pub reserved_ids: BTreeSet<String>,

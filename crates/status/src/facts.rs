@@ -12,6 +12,9 @@ use serde_json::Value;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+mod claim;
+pub use claim::Claim;
+
 /// A pod, reduced to what deciding needs.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 pub struct Pod {
@@ -173,6 +176,11 @@ impl Pod {
     /// The instance id, from the label.
     pub fn instance_id(&self) -> Option<&str> {
         self.label(labels::INSTANCE_ID)
+    }
+
+    /// The instance id, from the name: that of the claims it mounts, whatever has become of the label.
+    pub fn named_id(&self) -> Option<&str> {
+        self.name().rsplit_once('-').map(|(_, id)| id)
     }
 
     /// Has it been asked to go away?
@@ -424,6 +432,7 @@ macro_rules! record_of {
 
 record_of!(Pod, k8s_openapi::api::core::v1::Pod);
 record_of!(Revision, k8s_openapi::api::apps::v1::ControllerRevision);
+record_of!(Claim, k8s_openapi::api::core::v1::PersistentVolumeClaim);
 
 /// The metadata we keep. Managed fields are most of a pod's metadata by size and never read.
 #[derive(Default, Deserialize)]

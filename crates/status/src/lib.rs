@@ -1,4 +1,4 @@
-//! What is true now: facts about pods and revisions, counters, conditions, and the words for why something waits.
+//! What is true now: facts about pods, claims and revisions, counters, conditions, and the words for why something waits.
 //!
 //! This crate must stay pure: no client, no runtime, no clock, no environment. It says what *is*; what to do
 //! about it is `cloneset-plan`'s business, and doing it the controller's.
@@ -15,6 +15,6 @@ pub mod why;
 
 pub use compute::{Observed, compute};
 pub use counts::Counts;
-pub use facts::{LifecycleState, Pod, Revision};
+pub use facts::{Claim, LifecycleState, Pod, Revision};
 pub use phase::{Held, Phase, phase};
 pub use why::{Problem, Runaway, Verdict, Wait};

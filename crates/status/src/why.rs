@@ -67,6 +67,14 @@ pub enum Wait {
         /// When others are made.
         until: Timestamp,
     },
+    /// Pods that are being deleted, not by us, have claims: what comes in their place takes these over once they are
+    /// free, or gets new ones when they are not by then.
+    ClaimsInUse {
+        /// Pods to be created.
+        pods: i32,
+        /// When the first of them gets new claims instead.
+        until: Timestamp,
+    },
     /// Updated pods run and pass their probes, but readiness gates that others open are not open.
     AwaitingConfirmation {
         /// Pods that wait.
@@ -124,6 +132,7 @@ impl Wait {
         match self {
             Self::MinReadySeconds { until, .. }
             | Self::PodsFail { until, .. }
+            | Self::ClaimsInUse { until, .. }
             | Self::Draining { until, .. } => Some(*until),
             Self::Stalled
             | Self::Deleting
@@ -159,6 +168,7 @@ impl Wait {
             Self::Unscheduled { .. } => "Unscheduled",
             Self::MinReadySeconds { .. } => "MinReadySeconds",
             Self::PodsFail { .. } => "PodsFail",
+            Self::ClaimsInUse { .. } => "ClaimsInUse",
             Self::AwaitingConfirmation { .. } => "AwaitingConfirmation",
             Self::Draining { .. } => "Draining",
             Self::Restarting { .. } => "Restarting",
@@ -230,6 +240,11 @@ impl fmt::Display for Wait {
             Self::PodsFail { pods, until } => write!(
                 f,
                 "{pods} pods have ended, the last as soon as it was made; others follow at {until}"
+            ),
+            Self::ClaimsInUse { pods, until } => write!(
+                f,
+                "{} to be created for the claims of pods that are being deleted, until {until} at most",
+                Waiting(*pods, "")
             ),
             Self::AwaitingConfirmation { pods, gate } => write!(
                 f,

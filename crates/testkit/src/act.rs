@@ -7,7 +7,9 @@ use crate::oracle::Oracle;
 use crate::store::Refusal;
 use crate::words::{Deed, version_of};
 use crate::world::World;
+use cloneset_api::names::annotations::CLAIM_TEMPLATE_HASH;
 use cloneset_plan::{Action, NewPod, Plan, PodDeletion, Pruning, Release, RevisionWrite};
+use std::collections::BTreeSet;
 
 /// What acting did.
 #[derive(Clone, Debug, Default)]
@@ -38,12 +40,24 @@ impl World {
                 return Ok(acted);
             }
         }
+        self.begin_pass();
+        let mut lacking: BTreeSet<&str> = BTreeSet::new();
         for action in &plan.actions {
-            let is_create = matches!(action, Action::CreatePod(_));
-            if is_create && acted.refused.is_some() {
+            let id = match action {
+                Action::CreatePod(new) => Some(new.id.as_str()),
+                Action::CreateClaim(new) => Some(new.id.as_str()),
+                _ => None,
+            };
+            if id.is_some_and(|id| acted.refused.is_some() || lacking.contains(id)) {
                 continue;
             }
-            match self.carry_out(action)? {
+            if self.dies_here() {
+                acted.raced = true;
+                break;
+            }
+            let written = self.carry_out(action)?;
+            lacking.extend(id.filter(|_| written.is_err()));
+            match written {
                 Ok(deed) => acted.deeds.push(deed),
                 Err(Refusal::Quota) => acted.refused = Some("exceeded quota".to_owned()),
                 Err(Refusal::AlreadyExists | Refusal::Raced) => acted.raced = true,
@@ -64,9 +78,18 @@ impl World {
                 let template = new.data.pointer("/spec/template");
                 Ok(Deed::Record(version_of(template.map_or("", image_of))))
             }
-            RevisionWrite::Renumber { name, uid, to } => {
-                self.store
-                    .change_revision(name, uid, |revision| revision.revision = *to)?;
+            RevisionWrite::Renumber {
+                name,
+                uid,
+                to,
+                claim_hash,
+            } => {
+                self.store.change_revision(name, uid, |revision| {
+                    revision.revision = *to;
+                    let annotations = revision.metadata.annotations.get_or_insert_default();
+                    let hash = claim_hash.clone();
+                    annotations.extend(hash.map(|hash| (CLAIM_TEMPLATE_HASH.to_owned(), hash)));
+                })?;
                 Ok(Deed::Renumber(self.version_of_revision(name)))
             }
         }
@@ -74,6 +97,9 @@ impl World {
 
     fn carry_out(&mut self, action: &Action) -> Written {
         match action {
+            Action::CreateClaim(new) => Ok(self.create_claim(new)),
+            Action::DeleteClaim(deletion) => self.delete_claim(deletion),
+            Action::HandOverClaim(handing) => self.hand_over_claim(handing),
             Action::CreatePod(new) => self.create(new),
             Action::DeletePod(deletion) => self.delete(deletion),
             Action::PutInService(write) => self.put_in_service(write),
@@ -127,6 +153,7 @@ impl World {
             return Ok(Err(refusal));
         }
         self.kubelet.end(uid, gone_at);
+        self.dismiss(&pod);
         self.judge(|oracle| oracle.deleted(&pod, deletion))?;
         Ok(Ok(deed))
     }

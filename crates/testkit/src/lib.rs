@@ -7,6 +7,7 @@
 
 mod act;
 mod census;
+mod claims;
 mod failure;
 mod in_place;
 mod kubelet;

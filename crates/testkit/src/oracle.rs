@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 /// Judges writes to one store that were decided at one moment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Oracle<'a> {
-    store: &'a Store,
+    pub(crate) store: &'a Store,
     limits: Limits,
     now: Timestamp,
 }
@@ -53,6 +53,7 @@ impl<'a> Oracle<'a> {
             format!("S3: a create makes {moved} pods of the new version, replicas - partition is {most}")
         })?;
         self.ids_are_unique(&new.id)?;
+        self.claims_are_there(new, manifest)?;
         self.is_its_template(new, manifest)
     }
 
@@ -315,8 +316,11 @@ impl<'a> Oracle<'a> {
             let ours = json!({"conditionType": pod_conditions::IN_PLACE_UPDATE_READY});
             gates.retain(|gate| *gate != ours);
         }
+        let mut template = stored.pointer("/spec").cloned().unwrap_or_default();
+        self.without_claims(&mut spec);
+        self.without_claims(&mut template);
         let made = canonical_text(&json!({ "spec": spec }));
-        let recorded = canonical_text(&json!({ "spec": stored.pointer("/spec") }));
+        let recorded = canonical_text(&json!({ "spec": template }));
         rule(made == recorded, || {
             format!("S9: {} differs from {}", new.name, new.revision.name)
         })
@@ -368,6 +372,6 @@ impl<'a> Oracle<'a> {
     }
 }
 
-fn rule(holds: bool, broken: impl FnOnce() -> String) -> Result<(), String> {
+pub(crate) fn rule(holds: bool, broken: impl FnOnce() -> String) -> Result<(), String> {
     if holds { Ok(()) } else { Err(broken()) }
 }

@@ -7,7 +7,7 @@ use crate::kubelet::{Fate, GRACE_SECONDS, later, set_condition, sync};
 use crate::words::{image_of_version, reject};
 use crate::world::World;
 use cloneset_api::names::labels;
-use cloneset_status::Pod;
+use cloneset_status::{Claim, Pod};
 use serde_json::{Value, json};
 
 impl World {
@@ -63,6 +63,43 @@ impl World {
         self.store.add_stranger(name);
     }
 
+    /// Somebody deletes the claim.
+    pub fn delete_claim_by_hand(&mut self, claim: &Claim) {
+        self.tell(format!("somebody deletes claim {}", claim.name()));
+        let now = self.now;
+        self.store.delete_claim(claim.name(), now);
+    }
+
+    /// At most this many claims may exist; a create beyond it is refused.
+    pub fn claim_quota(&mut self, claims: Option<usize>) {
+        self.store.claims.quota = claims;
+        self.creation_hold = None;
+    }
+
+    /// A claim of somebody else has this name.
+    pub fn take_claim_name(&mut self, name: &str) {
+        let claim = json!({"metadata": {"name": name}});
+        if self.store.create_claim(&claim, self.now).is_err() {
+            reject(&format!("claim {name} exists"));
+        }
+    }
+
+    /// The controller dies after so many more writes, and another one goes on from what is stored.
+    pub fn dies_after(&mut self, writes: usize) {
+        self.dies_after = Some(writes);
+    }
+
+    /// The claims that are ours, by name.
+    pub fn claims(&self) -> Vec<Claim> {
+        let claims = self.owned_claims();
+        claims.iter().map(|claim| claim.as_ref().clone()).collect()
+    }
+
+    /// Every claim, also those that were handed over and those of others, by name.
+    pub fn every_claim(&self) -> Vec<Claim> {
+        self.store.claims().map(|claim| claim.as_ref().clone()).collect()
+    }
+
     /// Somebody labels the pod for deletion.
     pub fn mark(&mut self, pod: &Pod) {
         self.tell(format!("somebody marks {}", pod.name()));
@@ -114,6 +151,13 @@ impl World {
         {
             self.kubelet.end(pod.uid(), gone_at);
         }
+    }
+
+    /// Somebody deletes the pod, and it never goes: its node is lost.
+    pub fn hang_in_deletion(&mut self, pod: &Pod) {
+        self.tell(format!("somebody deletes {}, which hangs", pod.name()));
+        let gone_at = later(self.now, GRACE_SECONDS);
+        let _ = self.store.delete_pod(pod.name(), pod.uid(), None, gone_at);
     }
 
     /// The pod's node is lost: the object goes at once.

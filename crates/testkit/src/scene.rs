@@ -109,6 +109,7 @@ impl World {
             id,
             revision: Arc::new(revision),
             revision_label: name,
+            claims: Vec::new(),
         };
         let since = later(self.now, -SINCE);
         let manifest = new.manifest(&self.store.cloneset, since);

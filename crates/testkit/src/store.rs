@@ -13,6 +13,10 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+mod claims;
+
+pub(crate) use claims::Claims;
+
 /// Why a write was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
@@ -37,6 +41,7 @@ pub(crate) struct Store {
     strangers: BTreeSet<String>,
     /// Pods that may exist at a time.
     pub(crate) quota: Option<usize>,
+    pub(crate) claims: Claims,
     last_version: u64,
     /// The last version that was more than a status.
     last_matter: u64,
@@ -52,6 +57,7 @@ impl Store {
             images: BTreeMap::new(),
             strangers: BTreeSet::new(),
             quota: None,
+            claims: Claims::default(),
             last_version: 100,
             last_matter: 100,
             last_uid: 0,
@@ -123,6 +129,7 @@ impl Store {
         pod.status.phase.get_or_insert_with(|| "Pending".to_owned());
         self.images.insert(uid.clone(), image_of(manifest).to_owned());
         self.pods.insert(name, Arc::new(pod));
+        self.mount(&uid, manifest);
         Ok(uid)
     }
 
@@ -163,13 +170,18 @@ impl Store {
         if !self.pod(name).is_some_and(is_it) {
             return Err(Refusal::Raced);
         }
-        self.remove_pod(uid);
+        self.take_out(uid);
         self.strangers.insert(name.to_owned());
         Ok(())
     }
 
     /// The object goes.
     pub(crate) fn remove_pod(&mut self, uid: &str) {
+        self.take_out(uid);
+        self.unmount(uid);
+    }
+
+    fn take_out(&mut self, uid: &str) {
         self.pods.retain(|_, pod| pod.uid() != uid);
         self.images.remove(uid);
         self.next_version();

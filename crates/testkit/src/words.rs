@@ -33,6 +33,12 @@ pub enum Deed {
     Serve(String),
     /// A pod was given up.
     Release(String),
+    /// A claim of this template was created.
+    CreateClaim(String),
+    /// A claim was deleted.
+    DeleteClaim(String),
+    /// A claim was made to go with its pod.
+    HandOverClaim(String),
     /// So many names were taken off `podsToDelete`.
     Prune(usize),
     /// A pod of this version was taken out of service for an in-place update.
@@ -52,6 +58,9 @@ impl Deed {
             Self::Create(version) => format!("create {count}{version}"),
             Self::Serve(version) => format!("serve {count}{version}"),
             Self::Release(version) => format!("release {count}{version}"),
+            Self::CreateClaim(template) => format!("claim {count}{template}"),
+            Self::DeleteClaim(template) => format!("unclaim {count}{template}"),
+            Self::HandOverClaim(template) => format!("hand over {count}{template}"),
             Self::Prune(names) => format!("drop {names} of podsToDelete"),
             Self::Begin(version) => format!("take out {count}{version}"),
             Self::Change(version) => format!("change {count}{version}"),
@@ -75,10 +84,13 @@ impl Deed {
         }
     }
 
-    fn is_of_a_pod(&self) -> bool {
+    fn is_counted(&self) -> bool {
         matches!(
             self,
-            Self::Create(_)
+            Self::CreateClaim(_)
+                | Self::DeleteClaim(_)
+                | Self::HandOverClaim(_)
+                | Self::Create(_)
                 | Self::Delete(..)
                 | Self::Serve(_)
                 | Self::Release(_)
@@ -105,7 +117,7 @@ pub(crate) fn summary(deeds: &[Deed]) -> String {
         }
     }
     let phrase = |(deed, count): (&Deed, usize)| {
-        deed.phrase(&if deed.is_of_a_pod() {
+        deed.phrase(&if deed.is_counted() {
             format!("{count} ")
         } else {
             String::new()

@@ -5,6 +5,7 @@
 
 use crate::act::Acted;
 use crate::census::{Census, image_of, template_image};
+use crate::claims::ClaimMemory;
 use crate::failure::Failure;
 use crate::kubelet::{Kubelet, later, nodes};
 use crate::limits::Limits;
@@ -39,6 +40,11 @@ pub struct World {
     /// When the pass that is under way was decided.
     pub(crate) decided_at: Timestamp,
     pub(crate) reserved_ids: BTreeSet<String>,
+    pub(crate) claim_memory: ClaimMemory,
+    /// Claims of pods that were deleted by us, as only the world knows for ever.
+    pub(crate) dismissed_claims: BTreeSet<String>,
+    /// Writes after which the controller dies.
+    pub(crate) dies_after: Option<usize>,
     /// Creating was refused.
     pub(crate) creation_hold: Option<Hold>,
     features: Features,
@@ -127,6 +133,9 @@ impl World {
             now,
             decided_at: now,
             reserved_ids: BTreeSet::new(),
+            claim_memory: ClaimMemory::default(),
+            dismissed_claims: BTreeSet::new(),
+            dies_after: None,
             creation_hold: None,
             features: Features::default(),
             lag: SignedDuration::ZERO,
@@ -153,6 +162,9 @@ impl World {
             cloneset: self.store.cloneset.clone(),
             pods: self.store.pods().cloned().collect(),
             revisions: self.store.revisions().cloned().collect(),
+            claims: self.owned_claims(),
+            doomed_claims: self.doomed_claims(),
+            fresh_claims: self.fresh_claims(),
             reserved_ids: self.reserved_ids.clone(),
             creation: match &self.creation_hold {
                 Some(hold) if hold.holds(&self.store, self.now) => Creation::BackingOff,

@@ -11,7 +11,7 @@
 
 use cloneset_api::CloneSetStatus;
 use cloneset_plan::Features;
-use cloneset_status::{Pod, Revision, Wait};
+use cloneset_status::{Claim, Pod, Revision, Wait};
 use cloneset_testkit::{Failure, Fate, World};
 use jiff::SignedDuration;
 use proptest::collection::vec;
@@ -129,6 +129,7 @@ fn edit() -> impl Strategy<Value = Value> {
         1 => any::<bool>().prop_map(|paused| json!({"updateStrategy": {"paused": paused}})),
         1 => prop::sample::select(vec![0, 1, 7, 30]).prop_map(|seconds| json!({"minReadySeconds": seconds})),
         1 => scale_limit.prop_map(|limit| json!({"scaleStrategy": {"maxUnavailable": limit}})),
+        1 => any::<bool>().prop_map(|off| json!({"scaleStrategy": {"disablePVCReuse": off}})),
         1 => (0..3).prop_map(|limit| json!({"revisionHistoryLimit": limit})),
     ]
 }
@@ -144,6 +145,7 @@ enum Blow {
     Vanish,
     Fail,
     Crash(u32),
+    LoseClaims,
 }
 
 #[derive(Clone, Debug)]
@@ -152,6 +154,7 @@ enum Step {
     Image(String),
     Blow(Blow, usize),
     Quota(usize),
+    Die(usize),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -167,12 +170,14 @@ fn step() -> impl Strategy<Value = Step> {
         Just(Blow::Vanish),
         Just(Blow::Fail),
         (1..20_u32).prop_map(Blow::Crash),
+        Just(Blow::LoseClaims),
     ];
     prop_oneof![
         3 => edit().prop_map(Step::Edit),
         2 => version().prop_map(Step::Image),
         3 => (blow, 0..8_usize).prop_map(|(blow, which)| Step::Blow(blow, which)),
         1 => (0..10_usize).prop_map(Step::Quota),
+        1 => (0..6_usize).prop_map(Step::Die),
     ]
 }
 
@@ -196,12 +201,21 @@ fn features() -> impl Strategy<Value = Features> {
     })
 }
 
+/// No claims, one for each pod, or two.
+fn claims() -> impl Strategy<Value = Value> {
+    let template =
+        |name: &&str| json!({"metadata": {"name": name}, "spec": {"accessModes": ["ReadWriteOnce"]}});
+    prop::sample::select(vec![&[] as &[&str], &["data"], &["data", "logs"]])
+        .prop_map(move |names| names.iter().map(template).collect())
+}
+
 /// A world and what happens to it.
 #[derive(Clone, Debug)]
 struct Life {
     replicas: i32,
     strategy: Value,
     spread: Vec<&'static str>,
+    claims: Value,
     features: Features,
     fates: Vec<Fate>,
     lag: i64,
@@ -212,17 +226,28 @@ fn life() -> impl Strategy<Value = Life> {
     let lag = prop_oneof![2 => Just(0_i64), 1 => 1..4_000_i64];
     let topology = ["kubernetes.io/hostname", "topology.kubernetes.io/zone"];
     let spread = prop::sample::subsequence(topology.to_vec(), 0..=2);
-    (0..8_i32, strategy(), spread, features(), fates(), lag, steps()).prop_map(
-        |(replicas, strategy, spread, features, fates, lag, steps)| Life {
-            replicas,
-            strategy,
-            spread,
-            features,
-            fates,
-            lag,
-            steps,
-        },
+    (
+        0..8_i32,
+        strategy(),
+        spread,
+        claims(),
+        features(),
+        fates(),
+        lag,
+        steps(),
     )
+        .prop_map(
+            |(replicas, strategy, spread, claims, features, fates, lag, steps)| Life {
+                replicas,
+                strategy,
+                spread,
+                claims,
+                features,
+                fates,
+                lag,
+                steps,
+            },
+        )
 }
 
 impl Life {
@@ -231,7 +256,7 @@ impl Life {
             |key: &&str| json!({"topologyKey": key, "maxSkew": 1, "whenUnsatisfiable": "ScheduleAnyway"});
         let constraints: Vec<Value> = self.spread.iter().map(constraint).collect();
         let spec = json!({
-            "replicas": self.replicas, "updateStrategy": self.strategy,
+            "replicas": self.replicas, "updateStrategy": self.strategy, "volumeClaimTemplates": self.claims,
             "template": {"spec": {"topologySpreadConstraints": constraints}}
         });
         let mut world = World::of(&spec).with(self.features);
@@ -249,6 +274,7 @@ fn take(world: &mut World, step: &Step) {
         }
         Step::Image(version) => world.image(version),
         Step::Quota(pods) => world.quota(Some(*pods)),
+        Step::Die(writes) => world.dies_after(*writes),
         Step::Blow(blow, which) => {
             let pods = world.live_pods();
             let Some(pod) = which.checked_rem(pods.len()).and_then(|index| pods.get(index)) else {
@@ -268,6 +294,15 @@ fn strike(world: &mut World, blow: Blow, pod: &Pod) {
         Blow::Vanish => world.vanish(pod),
         Blow::Fail => world.fail(pod),
         Blow::Crash(seconds) => world.crash(pod, Some(seconds)),
+        Blow::LoseClaims => {
+            for claim in world
+                .claims()
+                .iter()
+                .filter(|claim| claim.name().ends_with(pod.name()))
+            {
+                world.delete_claim_by_hand(claim);
+            }
+        }
     }
 }
 
@@ -329,7 +364,36 @@ fn is_as_wished(world: &World) -> Result<(), TestCaseError> {
         matches!(wait, Wait::Paused { .. } | Wait::OnDelete { .. })
             || (marked && matches!(wait, Wait::DeletionBudget { .. }))
     };
+    claims_are_in_order(world)?;
     prop_assert!(waits.iter().all(|wait| held && only_held(wait)), "{:?}", waits);
+    Ok(())
+}
+
+/// Without reuse no claim is left over; every claim there is can be used.
+fn claims_are_in_order(world: &World) -> Result<(), TestCaseError> {
+    let pods = world.live_pods();
+    let pods_that_ended = world.snapshot().pods;
+    let claims = world.claims();
+    let pod_of = |claim: &Claim| {
+        let id = claim.instance_of("sample").map(str::to_owned);
+        pods.iter().find(|pod| pod.named_id().map(str::to_owned) == id)
+    };
+    let scale = world.cloneset().spec.scale_strategy.as_ref();
+    let reuses = scale.is_none_or(|scale| scale.disable_pvc_reuse != Some(true));
+    for claim in &claims {
+        let of_a_pod = pod_of(claim).is_some();
+        prop_assert!(
+            of_a_pod || reuses || claim.is_terminating(),
+            "{} is left over",
+            claim.name()
+        );
+        // A pod that has run to an end keeps its claims.
+        let is_held = of_a_pod
+            || pods_that_ended
+                .iter()
+                .any(|pod| claim.name().ends_with(pod.name()));
+        prop_assert!(is_held || !claim.is_terminating(), "{} does not go", claim.name());
+    }
     Ok(())
 }
 

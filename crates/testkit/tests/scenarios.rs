@@ -1,8 +1,7 @@
 //! Scenarios of the reference, each test named after its row: from a state, through passes, to what is expected.
 //!
-//! Where one of our deviations from OpenKruise applies, ours is asserted and the test says so. Rows about what is
-//! not built yet (claims) have no test here; those about a formula alone have
-//! theirs in `crates/plan`.
+//! Where one of our deviations from OpenKruise applies, ours is asserted and the test says so. Rows about a formula alone
+//! have their tests in `crates/plan`.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -11,6 +10,8 @@
 
 #[path = "scenarios/asked.rs"]
 mod asked;
+#[path = "scenarios/claims.rs"]
+mod claims;
 #[path = "scenarios/creation.rs"]
 mod creation;
 #[path = "scenarios/hooks.rs"]

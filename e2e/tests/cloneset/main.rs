@@ -4,6 +4,7 @@
 //! changes the controller's installation lives in `zz_helm`.
 
 mod account;
+mod claims;
 mod columns;
 mod delete_protection;
 mod deletion;
@@ -14,7 +15,6 @@ mod identity;
 mod invalid_values;
 mod limits;
 mod named_pods;
-mod not_yet_supported;
 mod order;
 mod partitions;
 mod pause;

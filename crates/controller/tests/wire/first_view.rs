@@ -59,7 +59,7 @@ async fn a_new_leader_looks_at_what_its_watches_have_not_shown_it_before_it_does
     assert!(gone.iter().all(is_broken), "the two that serve stay: {gone:#?}");
 }
 
-/// The usual case costs three lists of metadata and no time.
+/// The usual case costs four lists of metadata and no time.
 #[tokio::test(start_paused = true)]
 async fn a_warm_view_is_acted_on_at_once() {
     let server = Server::new();
@@ -75,8 +75,13 @@ async fn a_warm_view_is_acted_on_at_once() {
         .filter_map(|request| request.path.split(['?', '/']).rfind(|part| part.ends_with('s')))
         .collect();
     assert_eq!(
-        reads[..3],
-        ["clonesets", "pods", "controllerrevisions"],
+        reads[..4],
+        [
+            "clonesets",
+            "pods",
+            "controllerrevisions",
+            "persistentvolumeclaims"
+        ],
         "{requests:#?}"
     );
     assert_eq!(running.count(&Method::POST, "pods"), 5, "the fifth pod is made");

@@ -10,6 +10,7 @@
     reason = "a failed test is the point of a panic"
 )]
 
+mod claims;
 mod clearance;
 mod first_view;
 mod leadership;
@@ -398,7 +399,7 @@ async fn a_write_that_hangs_is_given_up_and_settled_by_looking() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unsupported_field_is_told_and_no_pod_is_changed() {
+async fn a_field_that_cannot_be_acted_on_is_told_and_no_pod_is_changed() {
     let server = Server::new();
     server.put("clonesets", cloneset(2, "web:v1", 0));
     let running = Running::start(&server);
@@ -409,13 +410,13 @@ async fn an_unsupported_field_is_told_and_no_pod_is_changed() {
         .filter(|write| write.path.contains("/pods"))
         .count();
     let mut spec = cloneset(5, "web:v2", 0);
-    spec["spec"]["volumeClaimTemplates"] = json!([{"metadata": {"name": "data"}}]);
+    spec["spec"]["volumeClaimTemplates"] = json!([{"spec": {}}]);
     edit(&server, &spec);
     running.settle().await;
 
     let condition = running.status()["conditions"][0].clone();
     assert_eq!(condition["type"], "Stalled");
-    assert_eq!(condition["reason"], "NotYetSupported");
+    assert_eq!(condition["reason"], "InvalidSpec");
     let message = condition["message"].as_str().unwrap();
     assert!(message.contains("spec.volumeClaimTemplates"), "{message}");
     let after = running

@@ -159,6 +159,11 @@ impl Server {
         self.state.lock().unwrap().store(collection, object);
     }
 
+    /// Somebody else deletes an object, and it goes at once.
+    pub(crate) fn remove(&self, collection: &str, object: &Value) {
+        self.state.lock().unwrap().vanish(collection, &key_of(object));
+    }
+
     /// Somebody else changes an object so that it no longer has the label it is watched by.
     pub(crate) fn put_out_of_sight(&self, collection: &str, mut object: Value) {
         let mut state = self.state.lock().unwrap();
@@ -229,9 +234,10 @@ impl Server {
 
 /// Collection, "namespace/name" and subresource of a path.
 fn locate(path: &str) -> Option<(&'static str, Option<String>, Option<&str>)> {
-    const COLLECTIONS: [&str; 6] = [
+    const COLLECTIONS: [&str; 7] = [
         "clonesets",
         "pods",
+        "persistentvolumeclaims",
         "controllerrevisions",
         "events",
         "leases",

@@ -160,6 +160,9 @@ impl Scene {
             cloneset: Arc::new(cloneset),
             pods: parse(&self.pods),
             revisions: revisions.collect(),
+            claims: Vec::new(),
+            doomed_claims: BTreeSet::new(),
+            fresh_claims: BTreeSet::new(),
             reserved_ids: self.reserved.clone(),
             creation: self.creation,
             nodes: self.nodes.clone(),
@@ -239,9 +242,12 @@ fn json_patch(into: &mut Value, change: &Value) {
 pub(crate) fn deeds(plan: &Plan) -> Vec<String> {
     let revision = plan.revision.iter().map(|write| match write {
         RevisionWrite::Create(new) => format!("record {} as number {}", new.name, new.number),
-        RevisionWrite::Renumber { name, uid, to } => format!("renumber {name} ({uid}) to {to}"),
+        RevisionWrite::Renumber { name, uid, to, .. } => format!("renumber {name} ({uid}) to {to}"),
     });
     let actions = plan.actions.iter().map(|action| match action {
+        Action::CreateClaim(new) => format!("claim {}", new.name),
+        Action::DeleteClaim(claim) => format!("unclaim {}", claim.name),
+        Action::HandOverClaim(claim) => format!("hand over {} to {}", claim.name, claim.pod_name),
         Action::CreatePod(new) => format!("create {}", new.revision.name),
         Action::DeletePod(deletion) => {
             let why = match deletion.why {

@@ -18,7 +18,11 @@ fn a_blocked_spec_changes_nothing_and_says_why() {
     for (field, change) in [
         (
             "spec.volumeClaimTemplates",
-            json!({"volumeClaimTemplates": [{"metadata": {"name": "data"}}]}),
+            json!({"volumeClaimTemplates": [{"metadata": {"name": "data"}}, {"metadata": {"name": "data"}}]}),
+        ),
+        (
+            "spec.volumeClaimTemplates",
+            json!({"volumeClaimTemplates": [{"spec": {}}]}),
         ),
         ("spec.selector", json!({"selector": {"matchLabels": null}})),
         (
@@ -49,7 +53,7 @@ fn a_blocked_spec_changes_nothing_and_says_why() {
 
 #[test]
 fn a_blocked_spec_names_no_revision_that_does_not_exist() {
-    let plan = Scene::bare(&json!({"volumeClaimTemplates": [{"metadata": {"name": "data"}}]})).plan();
+    let plan = Scene::bare(&json!({"volumeClaimTemplates": [{"spec": {}}]})).plan();
     assert_eq!(
         (plan.outlook.update_revision, plan.outlook.current_revision),
         (None, None)

@@ -1,7 +1,6 @@
 //! Taking over a CloneSet that OpenKruise left behind: nothing is created, nothing is written.
 //!
-//! The capture in `testkit/fixtures/kruise` uses claims, which this version does not have; the copy here goes without
-//! them, as revisions do not record them.
+//! The capture is in `testkit/fixtures/kruise`.
 
 use cloneset_api::CloneSet;
 use cloneset_plan::{Action, InPlaceChange, Plan};
@@ -22,11 +21,7 @@ fn items(name: &str) -> Vec<Value> {
 }
 
 fn left_behind() -> Snapshot {
-    let mut cloneset = fixture("cloneset");
-    cloneset["spec"]
-        .as_object_mut()
-        .unwrap()
-        .remove("volumeClaimTemplates");
+    let cloneset = fixture("cloneset");
     let cloneset: CloneSet = serde_json::from_value(cloneset).unwrap();
     Snapshot {
         cloneset: Arc::new(cloneset),
@@ -38,6 +33,12 @@ fn left_behind() -> Snapshot {
             .into_iter()
             .map(|revision| Arc::new(serde_json::from_value(revision).unwrap()))
             .collect(),
+        claims: items("persistentvolumeclaims")
+            .into_iter()
+            .map(|claim| Arc::new(serde_json::from_value(claim).unwrap()))
+            .collect(),
+        doomed_claims: std::collections::BTreeSet::new(),
+        fresh_claims: std::collections::BTreeSet::new(),
         reserved_ids: std::collections::BTreeSet::new(),
         creation: Creation::Allowed,
         nodes: None,

@@ -53,14 +53,14 @@ fn scenario_228_a_status_that_says_nothing_new_is_not_written() {
 fn stalled_comes_with_the_field_and_goes_with_it() {
     let mut world = World::of(&json!({"replicas": 2}));
     world.settle().unwrap();
-    world.edit(&json!({"replicas": 4, "volumeClaimTemplates": [{"metadata": {"name": "data"}}]}));
+    world.edit(&json!({"replicas": 4, "volumeClaimTemplates": [{"spec": {}}]}));
     world.settle().unwrap();
     assert_eq!(world.inventory(), "2 v1 available", "no pod is changed");
     let status = world.status();
     assert_eq!(status.observed_generation, Some(2));
     assert_eq!(
         world.conditions(),
-        ["Stalled=True NotYetSupported", "Ready=False NotYetSupported"]
+        ["Stalled=True InvalidSpec", "Ready=False InvalidSpec"]
     );
     let message = status.conditions.unwrap().swap_remove(0).message;
     assert!(message.unwrap().contains("spec.volumeClaimTemplates"));

@@ -10,6 +10,7 @@ const ROLLBACK: Features = Features {
     short_hash: false,
     exclude_preparing_delete: false,
     in_place_resize: false,
+    recreate_for_claims: false,
     kruise_conditions_only: false,
 };
 
