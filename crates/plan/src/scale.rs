@@ -31,6 +31,14 @@ pub(crate) struct Scaling {
 /// Creation never takes availability and deletion is bounded by the pods that are there now, so both may happen
 /// in one pass, and creation that is throttled holds nothing else back.
 pub(crate) fn scale(context: &Context<'_>, diff: &Diff) -> Scaling {
+    let regretted = regret(context);
+    if !regretted.is_empty() {
+        // The numbers hold without them.
+        return Scaling {
+            actions: regretted,
+            waits: Vec::new(),
+        };
+    }
     let (actions, wait) = match storm(context) {
         Some(storm) => (Vec::new(), Some(storm).filter(|_| diff.up_limit > 0)),
         None => create(context, diff),
@@ -50,12 +58,10 @@ pub(crate) fn scale(context: &Context<'_>, diff: &Diff) -> Scaling {
     }
     let mut budget = Budget::of(context, diff);
     // What no hook holds in PreparingDelete any more goes, whatever the budget.
-    let regretted = regret(context);
-    let again: BTreeSet<&str> = regretted.iter().filter_map(Action::pod_uid).collect();
     let preparing = context
         .members
         .iter()
-        .filter(|member| member.fact.preparing_delete && !again.contains(member.pod.uid()));
+        .filter(|member| member.fact.preparing_delete);
     let mut held: i32 = 0;
     for member in preparing {
         match send_off(context, member, DeleteReason::Specified) {
@@ -69,7 +75,6 @@ pub(crate) fn scale(context: &Context<'_>, diff: &Diff) -> Scaling {
             hook: "preDelete",
         });
     }
-    scaling.actions.extend(regretted);
 
     let specified = context
         .members

@@ -131,7 +131,23 @@ fn edit() -> impl Strategy<Value = Value> {
         1 => scale_limit.prop_map(|limit| json!({"scaleStrategy": {"maxUnavailable": limit}})),
         1 => any::<bool>().prop_map(|off| json!({"scaleStrategy": {"disablePVCReuse": off}})),
         1 => (0..3).prop_map(|limit| json!({"revisionHistoryLimit": limit})),
+        2 => hooks().prop_map(|hooks| json!({"lifecycle": hooks})),
     ]
+}
+
+/// The label of every hook.
+const HELD: &str = "example.com/held";
+
+/// Hooks by one label; whoever acts on them puts it on pods and takes it off as they like.
+fn hooks() -> impl Strategy<Value = Value> {
+    let hook = || {
+        let marks = any::<bool>()
+            .prop_map(|marks| json!({"labelsHandler": {HELD: "true"}, "markPodNotReady": marks}));
+        prop_oneof![1 => Just(Value::Null), 1 => marks]
+    };
+    (hook(), hook(), hook()).prop_map(
+        |(normal, update, delete)| json!({"preNormal": normal, "inPlaceUpdate": update, "preDelete": delete}),
+    )
 }
 
 /// Something that happens to one of the live pods.
@@ -141,6 +157,8 @@ enum Blow {
     /// Put on `podsToDelete`, with a name that no pod has.
     Name,
     Label(&'static str, &'static str),
+    Hold,
+    LetGo,
     DeleteByHand,
     Vanish,
     Fail,
@@ -166,6 +184,8 @@ fn step() -> impl Strategy<Value = Step> {
         Just(Blow::Mark),
         Just(Blow::Name),
         label.prop_map(|(key, value)| Blow::Label(key, value)),
+        Just(Blow::Hold),
+        Just(Blow::LetGo),
         Just(Blow::DeleteByHand),
         Just(Blow::Vanish),
         Just(Blow::Fail),
@@ -290,6 +310,8 @@ fn strike(world: &mut World, blow: Blow, pod: &Pod) {
         Blow::Mark => world.mark(pod),
         Blow::Name => world.name_to_delete(&[pod.name(), "sample-nobody"]),
         Blow::Label(key, value) => world.label(pod, key, value),
+        Blow::Hold => world.label(pod, HELD, "true"),
+        Blow::LetGo => world.unlabel(pod, HELD),
         Blow::DeleteByHand => world.delete_by_hand(pod),
         Blow::Vanish => world.vanish(pod),
         Blow::Fail => world.fail(pod),
@@ -323,7 +345,21 @@ fn live(world: &mut World, steps: &[(u32, Step)]) -> Result<(), TestCaseError> {
     }
     world.settle().map_err(told)?;
     world.quota(None);
+    let_go(world);
     world.settle().map_err(told)
+}
+
+/// Without its hooks a set moves on by itself. Only a pod that was held when its update was paused, or taken back by the
+/// partition, stays where it is until the update goes on, as in Kruise.
+fn let_go(world: &mut World) {
+    let is_held = |pod: &Pod| pod.label("lifecycle.apps.kruise.io/state") == Some("PreparingUpdate");
+    let any_held = world.live_pods().iter().any(is_held);
+    world.edit(&json!({"lifecycle": null}));
+    if any_held {
+        world
+            .edit(&json!({"updateStrategy": {"paused": false, "partition": 0, "type": "InPlaceIfPossible"}}));
+        unstick(world);
+    }
 }
 
 /// What a settled set of pods that can all become ready looks like.

@@ -12,6 +12,7 @@ mod evictions;
 mod go_clients;
 mod hand_edits;
 mod identity;
+mod in_place;
 mod invalid_values;
 mod limits;
 mod named_pods;

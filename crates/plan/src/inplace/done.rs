@@ -38,13 +38,15 @@ fn has_restarted(pod: &Pod, status: &ContainerStatus, last: &LastStatus) -> bool
     status.image_id != last.image_id || is_image(&status.image, wanted)
 }
 
-/// Is it this image, by name? Without a tag, `latest` is meant.
+/// Is it this image, by name? Without a tag, `latest` is meant; a container runtime also shows the registry it fills in.
 fn is_image(shown: &str, wanted: &str) -> bool {
-    if wanted.contains(':') {
-        shown == wanted
+    let shown = if wanted.contains(':') {
+        Some(shown)
     } else {
-        shown.strip_suffix(":latest") == Some(wanted)
-    }
+        shown.strip_suffix(":latest")
+    };
+    let rest = shown.and_then(|shown| shown.strip_suffix(wanted));
+    rest.is_some_and(|registry| registry.is_empty() || registry.ends_with('/'))
 }
 
 /// Has the kubelet given every container what the template says?

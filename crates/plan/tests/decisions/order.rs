@@ -186,7 +186,7 @@ fn a_pod_on_its_way_out_is_replaced_at_once_where_label_or_flag_say_so() {
     let scene = || {
         Scene::of(&json!({"replicas": 2}))
             .pods(1, "new")
-            .pod("new leaving")
+            .pod("new marked leaving")
     };
     let created = |scene: &Scene| {
         deeds(&scene.plan())

@@ -109,8 +109,12 @@ impl Scene {
         self
     }
 
-    pub(crate) fn revision(mut self, name: &str, number: i64, image: &str) -> Self {
-        let mut recorded = template(image);
+    pub(crate) fn revision(self, name: &str, number: i64, image: &str) -> Self {
+        self.revision_of(name, number, &template(image))
+    }
+
+    pub(crate) fn revision_of(mut self, name: &str, number: i64, template: &Value) -> Self {
+        let mut recorded = template.clone();
         recorded["$patch"] = json!("replace");
         self.revisions.push(json!({
             "metadata": {"name": name, "uid": format!("uid-of-{name}")},

@@ -85,7 +85,10 @@ fn scenario_18_names_and_other_fields_change_at_once() {
 /// Also regression 25, first half.
 #[test]
 fn scenario_98_a_pod_on_its_way_out_keeps_its_place_until_it_is_gone() {
-    let mut world = set(&json!({"replicas": 3}), "2 v2 available, 1 v2 available leaving");
+    let mut world = set(
+        &json!({"replicas": 3}),
+        "2 v2 available, 1 v2 available marked leaving",
+    );
     assert_eq!(
         pass(&mut world),
         "delete 1 v2 as asked",
@@ -99,7 +102,7 @@ fn scenario_98_a_pod_on_its_way_out_keeps_its_place_until_it_is_gone() {
 fn regression_25_excluded_it_is_replaced_at_once() {
     let mut world = excluding(set(
         &json!({"replicas": 3}),
-        "2 v2 available, 1 v2 available leaving",
+        "2 v2 available, 1 v2 available marked leaving",
     ));
     assert_eq!(pass(&mut world), "create 1 v2, delete 1 v2 as asked");
     world.settle().unwrap();
@@ -131,7 +134,7 @@ fn throttled_creation_holds_no_deletion_back() {
     });
     let mut world = set(
         &spec,
-        "3 v2 available, 1 v2 unavailable, 1 v2 unavailable marked, 1 v2 unavailable leaving",
+        "3 v2 available, 1 v2 unavailable, 1 v2 unavailable marked, 1 v2 unavailable marked leaving",
     );
     let first = world.pass().unwrap();
     assert_eq!(first.to_string(), "delete 2 v2 as asked");
