@@ -49,7 +49,7 @@ impl Acted {
         let real = |error: &WriteError| {
             !matches!(
                 error,
-                WriteError::Raced(_) | WriteError::AlreadyExists | WriteError::Withheld
+                WriteError::Raced(_) | WriteError::Gone(_) | WriteError::AlreadyExists | WriteError::Withheld
             )
         };
         self.failed
@@ -298,7 +298,11 @@ impl Acting<'_> {
         let writes: Vec<BoxFuture<'_, (&Action, Result<Written, WriteError>)>> = actions
             .iter()
             .map(|&action| {
-                async move { (action, unless(stop, perform(context, cloneset, action)).await) }.boxed()
+                async move {
+                    let write = perform(context, cloneset, action);
+                    (action, unless(context, stop, write).await)
+                }
+                .boxed()
             })
             .collect();
         let mut results = futures::stream::iter(writes).buffer_unordered(SIDE_BY_SIDE);
@@ -318,6 +322,9 @@ impl Acting<'_> {
                     taken_id: None,
                 }) => {
                     self.acted.done.insert(attempt.work());
+                    if matches!(action, Action::ReleasePod(_)) {
+                        self.memory.has_released();
+                    }
                     // Every further pod would be altered too.
                     all_done &= altered.is_none();
                     self.acted.altered = self.acted.altered.take().or(altered);
@@ -372,12 +379,14 @@ impl Acting<'_> {
 /// How the API server refuses a rehearsal because of a webhook with side effects, which says nothing about the pod.
 const CANNOT_REHEARSE: &str = "does not support dry run";
 
-/// Makes a write unless nothing more is to be sent, and says so to the others when that is what comes of it.
+/// Makes a write unless nothing more is to be sent (this process is ending, too), and says so to the others when that
+/// is what comes of it.
 async fn unless(
+    context: &Context,
     stop: &AtomicBool,
     write: impl Future<Output = Result<Written, WriteError>>,
 ) -> Result<Written, WriteError> {
-    if stop.load(Ordering::Relaxed) {
+    if stop.load(Ordering::Relaxed) || context.queue.is_closed() {
         return Err(WriteError::Withheld);
     }
     let result = write.await;
@@ -387,19 +396,23 @@ async fn unless(
     result
 }
 
-/// A delete without a clear answer may have been carried out: the pod is read live before anything else is decided,
-/// or another one would go as well.
+/// What the view may be wrong about, so that the pod is read live before anything else is decided: a delete without a
+/// clear answer may have been carried out, and another pod would go as well; a pod that is gone although the view has
+/// it would be tried again for ever, if the event that tells of it was lost.
 fn doubt(action: &Action, error: &WriteError) -> Option<Mark> {
-    match (action, error) {
-        (Action::DeletePod(deletion), WriteError::Unclear(_)) => {
-            let mark = Mark::new(Kind::Pod, &deletion.name, &deletion.uid, Expect::Leaving);
-            Some(Mark {
-                deadline: Instant::now(),
-                ..mark
-            })
-        }
-        _ => None,
-    }
+    let (name, uid) = match (action, error) {
+        (Action::DeletePod(pod), WriteError::Unclear(_) | WriteError::Gone(_)) => (&pod.name, &pod.uid),
+        (Action::PutInService(pod), WriteError::Gone(_)) => (&pod.name, &pod.uid),
+        (Action::TakeOutOfService(pod), WriteError::Gone(_)) => (&pod.name, &pod.uid),
+        (Action::ChangeInPlace(pod), WriteError::Gone(_)) => (&pod.name, &pod.uid),
+        (Action::ReleasePod(pod), WriteError::Gone(_)) => (&pod.name, &pod.uid),
+        _ => return None,
+    };
+    let mark = Mark::new(Kind::Pod, name, uid, Expect::Leaving);
+    Some(Mark {
+        deadline: Instant::now(),
+        ..mark
+    })
 }
 
 /// The instance id of what it creates.

@@ -59,13 +59,11 @@ impl Work {
     ];
 }
 
-/// Work that failed: one probe for each backoff, whatever events come in between.
+/// Kinds of work that failed and are not due yet.
 #[derive(Clone, Debug)]
-pub struct Hold {
-    /// When the next probe is due.
+pub struct Held {
+    /// When the first of them is due again.
     pub until: Instant,
-    /// The generation that failed; another one is tried at once.
-    pub generation: i64,
     /// What failed.
     pub work: BTreeSet<Work>,
 }
@@ -83,8 +81,11 @@ pub struct Memory {
     pub failures: u32,
     /// Passes in a row that lost a race.
     pub races: u32,
-    /// What is not to be tried now.
-    pub hold: Option<Hold>,
+    /// When each kind of work that failed is due again: one probe for each backoff, whatever events come in between
+    /// and whatever else fails.
+    holds: BTreeMap<Work, Instant>,
+    /// The term of leadership this is of.
+    term: u64,
     /// When status was last written.
     pub status_written: Option<Instant>,
     /// Reasons to wait that were already told.
@@ -110,9 +111,10 @@ pub struct Memory {
 
 impl Memory {
     /// Of a CloneSet we know nothing about yet.
-    pub fn of(uid: String) -> Self {
+    pub fn of(uid: String, term: u64) -> Self {
         Self {
             uid,
+            term,
             ..Self::default()
         }
     }
@@ -129,16 +131,32 @@ impl Memory {
         if self.generation != generation && self.generation != 0 {
             self.runaway = None;
             self.vanished.clear();
-        }
-        if self
-            .hold
-            .as_ref()
-            .is_some_and(|hold| hold.generation != generation)
-        {
             self.failures = 0;
-            self.hold = None;
+            self.holds.clear();
         }
         self.generation = generation;
+    }
+
+    /// Is this about that CloneSet, and of that term? Another leader may have learned more in between.
+    pub fn is_of(&self, uid: &str, term: u64) -> bool {
+        self.uid == uid && self.term == term
+    }
+
+    /// Work that failed is not tried for a while.
+    pub fn hold(&mut self, work: &BTreeSet<Work>, delay: Duration) {
+        let until = Instant::now() + delay;
+        self.holds.extend(work.iter().map(|work| (*work, until)));
+    }
+
+    /// Everything has succeeded.
+    pub fn settle(&mut self) {
+        self.failures = 0;
+        self.holds.clear();
+    }
+
+    /// A pod was given up and is replaced: who makes us do so again and again is a runaway too.
+    pub fn has_released(&mut self) {
+        self.vanished.push(Instant::now());
     }
 
     /// Compares the pods there are with those that were created and those that were there: the view has come as far as
@@ -193,8 +211,14 @@ impl Memory {
     }
 
     /// What is held now, and until when.
-    pub fn held(&self) -> Option<&Hold> {
-        self.hold.as_ref().filter(|hold| hold.until > Instant::now())
+    pub fn held(&self) -> Option<Held> {
+        let now = Instant::now();
+        let held = self.holds.iter().filter(|(_, until)| **until > now);
+        let until = held.clone().map(|(_, until)| *until).min()?;
+        Some(Held {
+            until,
+            work: held.map(|(work, _)| *work).collect(),
+        })
     }
 
     /// The ids not to be used now.

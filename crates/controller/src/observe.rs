@@ -63,10 +63,11 @@ pub async fn observe(context: &Context, key: &Key, memory: &mut Memory) -> Resul
         Known::Readable(cloneset) => cloneset,
     };
     let uid = cloneset.metadata.uid.clone().unwrap_or_default();
-    if memory.uid != uid {
-        // Deleted and made again by the same name: nothing of the old one holds.
-        *memory = Memory::of(uid);
-        // Creation that was stopped is not begun again by a new process.
+    let term = context.leadership.term();
+    if !memory.is_of(&uid, term) {
+        // Deleted and made again by the same name, or left to another leader meanwhile: nothing of before holds.
+        *memory = Memory::of(uid, term);
+        // Creation that was stopped is not begun again by another leader.
         let told = |status| Runaway::told(status, cloneset.metadata.generation.unwrap_or_default());
         memory.runaway = cloneset.status.as_ref().and_then(told);
     }

@@ -6,7 +6,7 @@
 use crate::act::{Acted, act, work_of};
 use crate::backoff;
 use crate::index::Key;
-use crate::memory::{Hold, Memory, Work};
+use crate::memory::{Held, Memory, Work};
 use crate::observe::{ObserveError, Observed, observe, search};
 use crate::report::{ReportError, Reported, report};
 use crate::send::WriteError;
@@ -115,8 +115,9 @@ pub async fn reconcile(context: &Context, key: Key) {
 
 fn failed(key: &Key, error: &PassError) -> Outcome {
     match error {
-        PassError::Report(ReportError(WriteError::Raced(_))) => Outcome::Raced,
+        PassError::Report(ReportError(WriteError::Raced(_) | WriteError::Gone(_))) => Outcome::Raced,
         PassError::Report(ReportError(WriteError::NotLeading)) => Outcome::NotLeading,
+        PassError::Report(ReportError(WriteError::Throttled { after, .. })) => Outcome::Throttled(*after),
         PassError::Report(_) | PassError::Observe(_) => {
             warn!(%key, error = %chain(error), "a pass failed");
             Outcome::Failed(BTreeSet::new())
@@ -154,14 +155,14 @@ fn come_back(
     let delay = match outcome {
         Outcome::Gone => return None,
         Outcome::Done => {
-            memory.failures = 0;
-            memory.hold = None;
+            memory.settle();
             RESYNC
         }
         Outcome::Behind(delay) | Outcome::Held(delay) => *delay,
         Outcome::Throttled(delay) => {
             memory.failures = memory.failures.saturating_add(1);
-            hold(memory, *delay, &Work::ALL.into())
+            let delay = backoff::OBJECT.delay(memory.failures, random).max(*delay);
+            hold(memory, delay, &Work::ALL.into())
         }
         Outcome::Raced => {
             memory.races = memory.races.saturating_add(1);
@@ -193,19 +194,14 @@ fn come_back(
 }
 
 fn hold(memory: &mut Memory, delay: Duration, work: &BTreeSet<Work>) -> Duration {
-    let (until, generation) = (Instant::now() + delay, memory.generation);
-    memory.hold = Some(Hold {
-        until,
-        generation,
-        work: work.clone(),
-    });
+    memory.hold(work, delay);
     delay
 }
 
 /// Takes out of the plan what failed and is not due yet; gives the time until it is. (Creations are held back while
 /// planning, because updates may go on without them.)
 fn hold_back(plan: &mut Plan, memory: &mut Memory) -> Option<Duration> {
-    let Hold { until, work, .. } = memory.held()?;
+    let Held { until, work } = memory.held()?;
     let everything = plan.revision.is_some() && work.contains(&Work::Revision);
     let before = plan.actions.len();
     plan.actions.retain(|action| {
@@ -215,6 +211,11 @@ fn hold_back(plan: &mut Plan, memory: &mut Memory) -> Option<Duration> {
     });
     if everything {
         plan.revision = None;
+        // Nobody could look up a revision that is not written.
+        let unwritten = plan.outlook.update_revision.take();
+        plan.outlook
+            .current_revision
+            .take_if(|name| Some(&*name) == unwritten.as_ref());
     }
     if !plan.actions.iter().any(Action::begins_update) {
         plan.rehearsal = None;
@@ -264,13 +265,28 @@ async fn pass(
         memory.runaway = Some(runaway.clone());
     }
     log(key, &plan, &acted);
+    let end = conclude(&acted);
     // report (one write at most)
-    let reported = report(context, &snapshot.cloneset, &desired, &plan, &acted, memory).await?;
-    let end = match conclude(&acted) {
+    let reported = match report(context, &snapshot.cloneset, &desired, &plan, &acted, memory).await {
+        Ok(reported) => reported,
+        // What acting met with counts all the same.
+        Err(error) => return Ok((graver(end, failed(key, &error.into())), None)),
+    };
+    let end = match end {
         Outcome::Done => held.map_or(Outcome::Done, Outcome::Held),
         other => other,
     };
     Ok((end, timer(&plan, &reported, context.now())))
+}
+
+/// Of what acting met with and why status could not be written, what decides when to come back.
+fn graver(acting: Outcome, reporting: Outcome) -> Outcome {
+    let is_worse = match (&acting, &reporting) {
+        (_, Outcome::NotLeading) | (Outcome::Done | Outcome::Raced, _) => true,
+        (Outcome::Failed(_) | Outcome::OverQuota(_), other) => matches!(other, Outcome::Throttled(_)),
+        _ => false,
+    };
+    if is_worse { reporting } else { acting }
 }
 
 /// How the pass ended, by the gravest of its failures.
@@ -284,17 +300,17 @@ fn conclude(acted: &Acted) -> Outcome {
         Some(WriteError::NotLeading) => Outcome::NotLeading,
         // It never comes back: the CloneSet goes with it.
         Some(WriteError::NamespaceTerminating) => Outcome::Throttled(RESYNC),
-        Some(WriteError::Throttled {
-            after: Some(after), ..
-        }) => Outcome::Throttled(*after),
+        Some(WriteError::Throttled { after, .. }) => Outcome::Throttled(*after),
         Some(WriteError::OverQuota(_)) => Outcome::OverQuota(acted.failed_work()),
         Some(
             WriteError::Refused(_)
+            | WriteError::NotAllowed(_)
             | WriteError::Unclear(_)
-            | WriteError::Malformed(_)
-            | WriteError::Throttled { after: None, .. },
+            | WriteError::Malformed(_),
         ) => Outcome::Failed(acted.failed_work()),
-        Some(WriteError::Raced(_) | WriteError::AlreadyExists | WriteError::Withheld) => Outcome::Raced,
+        Some(
+            WriteError::Raced(_) | WriteError::Gone(_) | WriteError::AlreadyExists | WriteError::Withheld,
+        ) => Outcome::Raced,
         None if acted.name_collision => Outcome::Raced,
         None => Outcome::Done,
     }
@@ -314,10 +330,10 @@ fn timer(plan: &Plan, reported: &Reported, now: Timestamp) -> Option<Duration> {
 /// Which failure decides when to come back.
 fn severity(error: &WriteError) -> u8 {
     match error {
-        WriteError::Raced(_) | WriteError::AlreadyExists | WriteError::Withheld => 0,
+        WriteError::Raced(_) | WriteError::Gone(_) | WriteError::AlreadyExists | WriteError::Withheld => 0,
         WriteError::OverQuota(_) => 1,
         WriteError::Unclear(_) => 2,
-        WriteError::Refused(_) | WriteError::Malformed(_) => 3,
+        WriteError::Refused(_) | WriteError::NotAllowed(_) | WriteError::Malformed(_) => 3,
         WriteError::Throttled { .. } | WriteError::NamespaceTerminating => 4,
         WriteError::NotLeading => 5,
     }

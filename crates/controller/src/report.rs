@@ -63,6 +63,11 @@ pub async fn report(
         return Ok(Reported { rest: None, deadline });
     }
     tell_runaway(context, cloneset, memory.runaway.as_ref());
+    // Asked to come back later: that holds for this write too.
+    let busy = |(_, error): &(Attempt, WriteError)| matches!(error, WriteError::Throttled { .. });
+    if acted.failed.iter().any(busy) {
+        return Ok(Reported { rest: None, deadline });
+    }
     // A collision decides the next name, so it is written at once.
     let since = memory.status_written.map(|at| at.elapsed());
     if let Some(rest) = since.and_then(|since| STATUS_INTERVAL.checked_sub(since))
@@ -114,7 +119,8 @@ fn status(
     compute(&stored, observed, context.now())
 }
 
-/// Deletions for an update are an update's business; a success tells only the kind of work, so it counts for both.
+/// Deletions for an update are an update's business. Without an attempt the question is about a success, of which only
+/// the kind of work is known.
 fn is_scaling(work: Work, attempt: Option<&Attempt>) -> bool {
     match work {
         Work::Create | Work::Release | Work::Prune | Work::Claims => true,
@@ -161,8 +167,16 @@ fn outcome(
             .find_map(|(attempt, error)| complaint(attempt, error, failures));
         return told.map(Err);
     }
-    let went_well = acted.done.iter().any(|work| is_mine(*work, None));
+    // Of what succeeded while something is held back nobody can tell whether it is of the kind that failed.
+    let went_well = !plan.waits.contains(&Wait::BackingOff) && succeeded(acted, is_mine);
     (went_well || !left_undone(plan, acted)).then_some(Ok(()))
+}
+
+fn succeeded(acted: &Acted, is_mine: fn(Work, Option<&Attempt>) -> bool) -> bool {
+    let mut kinds = acted.done.iter().filter(|work| **work != Work::Delete);
+    let mut deletions = acted.deleted.iter();
+    kinds.any(|work| is_mine(*work, None))
+        || deletions.any(|(pod, why)| is_mine(Work::Delete, Some(&Attempt::Delete(pod.clone(), *why))))
 }
 
 /// Was something not even attempted, so that this pass says nothing about how it would have gone?
@@ -170,7 +184,7 @@ fn left_undone(plan: &Plan, acted: &Acted) -> bool {
     let waits = plan.waits.iter().any(|wait| {
         matches!(
             wait,
-            Wait::Stalled | Wait::Deleting | Wait::BackingOff | Wait::RunawayCreation
+            Wait::Stalled | Wait::Deleting | Wait::BackingOff | Wait::RunawayCreation | Wait::ScalingFirst
         )
     });
     let blocked = acted
@@ -188,9 +202,12 @@ fn refusal(plan: &Plan, acted: &Acted, failures: u32) -> Option<Result<(), Strin
         .clone()
         .find(|(_, error)| matches!(error, WriteError::Refused(_) | WriteError::Malformed(_)));
     if let Some((attempt, error)) = refused {
-        return complaint(attempt, error, failures).map(Err);
+        // Once may be a service account or a namespace that is still being made.
+        return complaint(attempt, error, failures)
+            .filter(|_| failures > 0)
+            .map(Err);
     }
-    let taken = acted.done.iter().any(|work| tries(*work))
+    let taken = (acted.done.iter().any(|work| tries(*work)) && !plan.waits.contains(&Wait::BackingOff))
         || mine
             .clone()
             .any(|(_, error)| matches!(error, WriteError::OverQuota(_)));
@@ -201,9 +218,10 @@ fn refusal(plan: &Plan, acted: &Acted, failures: u32) -> Option<Result<(), Strin
 /// What people should know of a failed write. That the answer was unclear once or twice is nothing to tell.
 fn complaint(attempt: &Attempt, error: &WriteError, failures: u32) -> Option<String> {
     match error {
-        WriteError::Refused(message) | WriteError::OverQuota(message) | WriteError::Malformed(message) => {
-            Some(format!("{}: {message}", describe(attempt)))
-        }
+        WriteError::Refused(message)
+        | WriteError::NotAllowed(message)
+        | WriteError::OverQuota(message)
+        | WriteError::Malformed(message) => Some(format!("{}: {message}", describe(attempt))),
         WriteError::Throttled { .. } | WriteError::Unclear(_) | WriteError::Raced(_)
             if failures >= TOLERATED =>
         {
@@ -212,6 +230,7 @@ fn complaint(attempt: &Attempt, error: &WriteError, failures: u32) -> Option<Str
         WriteError::NotLeading
         | WriteError::Withheld
         | WriteError::Raced(_)
+        | WriteError::Gone(_)
         | WriteError::AlreadyExists
         | WriteError::NamespaceTerminating
         | WriteError::Throttled { .. }

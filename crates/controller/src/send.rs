@@ -34,6 +34,12 @@ pub enum WriteError {
     /// The API server or a policy refuses it.
     #[error("{0}")]
     Refused(String),
+    /// The object is not there, although it was.
+    #[error("it is gone: {0}")]
+    Gone(String),
+    /// This controller's own account may not do that.
+    #[error("{0}")]
+    NotAllowed(String),
     /// A quota is used up: nothing is wrong with the object, and room may be made at any moment.
     #[error("{0}")]
     OverQuota(String),
@@ -45,8 +51,8 @@ pub enum WriteError {
     Throttled {
         /// What it said.
         message: String,
-        /// When to come back, if it said so.
-        after: Option<Duration>,
+        /// When to come back.
+        after: Duration,
     },
     /// No answer, or none that says whether it was done.
     #[error("no clear answer: {0}")]
@@ -63,6 +69,8 @@ impl WriteError {
             Self::NotLeading => "not_leading",
             Self::Withheld => "withheld",
             Self::Raced(_) => "raced",
+            Self::Gone(_) => "gone",
+            Self::NotAllowed(_) => "not_allowed",
             Self::AlreadyExists => "already_exists",
             Self::Refused(_) => "refused",
             Self::OverQuota(_) => "over_quota",
@@ -232,7 +240,7 @@ fn classify_status(status: &Status, verb: &str) -> WriteError {
         .map(|details| details.causes.as_slice())
         .unwrap_or_default();
     match status.code {
-        404 | 410 if !makes(verb) => WriteError::Raced(message),
+        404 | 410 if !makes(verb) => WriteError::Gone(message),
         409 if makes(verb) && status.is_already_exists() => WriteError::AlreadyExists,
         409 => WriteError::Raced(message),
         // A failed precondition on the UID of a patch, and a failed `test` of a JSON patch, come as 422.
@@ -249,11 +257,17 @@ fn classify_status(status: &Status, verb: &str) -> WriteError {
                 .details
                 .as_ref()
                 .map_or(0, |details| details.retry_after_seconds);
-            let after = (seconds > 0).then(|| Duration::from_secs(seconds.into()));
+            // An overloaded API server says so in a header that the client does not hand on; it asks for a second.
+            let after = Duration::from_secs(seconds.max(1).into());
             WriteError::Throttled { message, after }
         }
         // The API server gives no other sign of it (`plugin/pkg/admission/resourcequota`).
         403 if message.contains("exceeded quota") => WriteError::OverQuota(message),
+        401 => WriteError::NotAllowed(message),
+        // How an authorizer puts it; admission names the object: `pods "a" is forbidden: …`.
+        403 if message.contains(" is forbidden: User \"") && message.contains("\" cannot ") => {
+            WriteError::NotAllowed(message)
+        }
         400..500 => WriteError::Refused(message),
         _ => WriteError::Unclear(message),
     }
@@ -279,7 +293,22 @@ mod tests {
             ),
             ("patch", json!({"code": 409, "reason": "Conflict"}), "raced"),
             ("delete", json!({"code": 409, "reason": "Conflict"}), "raced"),
-            ("delete", json!({"code": 404, "reason": "NotFound"}), "raced"),
+            ("delete", json!({"code": 404, "reason": "NotFound"}), "gone"),
+            (
+                "create",
+                json!({"code": 401, "reason": "Unauthorized"}),
+                "not_allowed",
+            ),
+            (
+                "create",
+                json!({"code": 403, "message": "pods is forbidden: User \"system:serviceaccount:a:b\" cannot create resource \"pods\""}),
+                "not_allowed",
+            ),
+            (
+                "create",
+                json!({"code": 403, "message": "pods \"a\" is forbidden: error looking up service account b/default"}),
+                "refused",
+            ),
             ("create", json!({"code": 404, "reason": "NotFound"}), "refused"),
             (
                 "patch",
@@ -316,6 +345,6 @@ mod tests {
     fn the_time_the_server_asks_for_is_kept() {
         let status = json!({"code": 429, "details": {"retryAfterSeconds": 7}});
         let error = classify_status(&serde_json::from_value(status).unwrap(), "create");
-        assert!(matches!(error, WriteError::Throttled { after: Some(after), .. } if after.as_secs() == 7));
+        assert!(matches!(error, WriteError::Throttled { after, .. } if after.as_secs() == 7));
     }
 }

@@ -66,10 +66,18 @@ impl Plan {
             waits: &self.waits,
             scaling: None,
             updating: None,
+            moving: self.moves_pods(),
             refusal: None,
             runaway: None,
             with_kstatus: true,
         }
+    }
+
+    /// Does it create or delete pods, or hold such back?
+    fn moves_pods(&self) -> bool {
+        let moves = |action: &Action| matches!(action, Action::CreatePod(_) | Action::DeletePod(_));
+        let waits = |wait: &Wait| matches!(wait, Wait::DeletionBudget { .. });
+        self.actions.iter().any(moves) || self.waits.iter().any(waits)
     }
 
     /// Does it make new pods?

@@ -5,7 +5,7 @@
 
 use crate::conditions::{self, Wanted};
 use crate::counts::Counts;
-use crate::kstatus::{Stall, clear_ready, set_ready, set_stalled};
+use crate::kstatus::{Stall, Wishes, clear_ready, set_ready, set_stalled};
 use crate::phase::{Held, Standing, phase};
 use crate::progress::set_progressing;
 use crate::why::{Problem, Runaway, Wait};
@@ -48,6 +48,8 @@ pub struct Observed<'a> {
     pub scaling: Option<Result<(), String>>,
     /// What became of updating in this pass, likewise.
     pub updating: Option<Result<(), String>>,
+    /// Are pods being created or deleted right now, so that the counters are about to change?
+    pub moving: bool,
     /// Would the API server take a pod of the template? Likewise.
     pub refusal: Option<Result<(), String>>,
     /// Why creation has been stopped altogether.
@@ -67,7 +69,7 @@ pub fn compute(previous: &CloneSetStatus, observed: Observed<'_>, now: Timestamp
         &mut status,
         previous.update_revision.as_deref(),
         observed.replicas,
-        observed.held == Some(Held::Paused),
+        observed.held.is_some(),
         observed.progress_deadline,
         now,
     );
@@ -86,7 +88,11 @@ pub fn compute(previous: &CloneSetStatus, observed: Observed<'_>, now: Timestamp
             status: &status,
         });
         let waits = observed.waits;
-        set_ready(&mut status, observed.replicas, phase, stall.as_ref(), waits, now);
+        let wanted = Wishes {
+            replicas: observed.replicas,
+            moving: observed.moving,
+        };
+        set_ready(&mut status, &wanted, phase, stall.as_ref(), waits, now);
     } else {
         clear_ready(&mut status);
     }

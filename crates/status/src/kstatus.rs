@@ -94,16 +94,24 @@ pub(crate) fn set_stalled(status: &mut CloneSetStatus, stall: Option<&Stall>, no
     }
 }
 
+/// What there should be, as far as readiness goes.
+pub(crate) struct Wishes {
+    /// Pods there should be.
+    pub(crate) replicas: i32,
+    /// Pods are being created or deleted: the counters are of before that.
+    pub(crate) moving: bool,
+}
+
 /// Sets `Ready` and `Reconciling` from the counters of `status` and the phase; removes them when they are not wanted.
 pub(crate) fn set_ready(
     status: &mut CloneSetStatus,
-    replicas: i32,
+    &Wishes { replicas, moving }: &Wishes,
     phase: Phase,
     stall: Option<&Stall>,
     waits: &[Wait],
     now: Timestamp,
 ) {
-    let all_there = status.replicas == replicas && status.available_replicas == replicas;
+    let all_there = !moving && status.replicas == replicas && status.available_replicas == replicas;
     let at_rest = match phase {
         Phase::Paused | Phase::OnDelete | Phase::PartitionReached | Phase::Healthy => all_there,
         Phase::Deleting

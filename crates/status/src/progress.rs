@@ -20,7 +20,7 @@ pub(crate) fn set_progressing(
     status: &mut CloneSetStatus,
     previous_update_revision: Option<&str>,
     replicas: i32,
-    paused: bool,
+    held: bool,
     deadline_seconds: Option<i32>,
     now: Timestamp,
 ) {
@@ -37,7 +37,7 @@ pub(crate) fn set_progressing(
         previous_update_revision.is_some() && status.update_revision.as_deref() != previous_update_revision;
     let (is_true, reason) = if is_available(status, replicas) {
         (true, reasons::CLONESET_AVAILABLE)
-    } else if paused {
+    } else if held {
         (true, reasons::CLONESET_PAUSED)
     } else if status.expected_updated_replicas < replicas
         && status.expected_updated_replicas <= status.updated_available_replicas
@@ -65,7 +65,8 @@ fn limited(deadline_seconds: Option<i32>) -> Option<i32> {
 }
 
 fn is_available(status: &CloneSetStatus, replicas: i32) -> bool {
-    status.current_revision == status.update_revision
+    // Of no pods none is missing: the current revision may stay where it is (deviation 6).
+    (replicas == 0 || status.current_revision == status.update_revision)
         && [
             status.replicas,
             status.updated_replicas,

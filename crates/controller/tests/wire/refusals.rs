@@ -422,3 +422,71 @@ async fn a_namespace_that_is_being_deleted_is_left_in_silence() {
         assert!(!told.to_string().contains(kind), "{told}");
     }
 }
+
+/// Two kinds of work that are both refused do not give each other a new chance.
+#[tokio::test(start_paused = true)]
+async fn each_kind_of_work_keeps_its_own_backoff() {
+    let server = Server::new();
+    let mut surging = cloneset(5, "web:v1", 0);
+    surging["spec"]["updateStrategy"]["maxSurge"] = json!(1);
+    server.put("clonesets", surging.clone());
+    let running = Running::start(&server);
+    running.settle().await;
+    // A slow policy: every answer takes longer than status is held back.
+    server.fail(|request| {
+        if request.method == Method::POST && request.path.contains("/pods") {
+            Fault::Refuse(refusal(403, "Forbidden", "denied by policy example"))
+        } else {
+            Fault::None
+        }
+    });
+    surging["spec"]["template"]["spec"]["containers"][0]["image"] = json!("web:v2");
+    edit(&server, &surging);
+    tokio::time::sleep(Duration::from_mins(5)).await;
+    let posts = |running: &Running| {
+        let writes = running.writes();
+        writes
+            .iter()
+            .filter(|w| w.method == Method::POST && w.path.contains("/pods"))
+            .count()
+    };
+    let before = posts(&running);
+    // Something else happens all the time: the last pod flaps.
+    for ready in ["False", "True"].into_iter().cycle().take(600) {
+        let mut pod = server.objects("pods").pop().unwrap();
+        for condition in pod["status"]["conditions"].as_array_mut().unwrap() {
+            if condition["type"] == "Ready" {
+                condition["status"] = json!(ready);
+            }
+        }
+        server.put("pods", pod);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    let probes = posts(&running) - before;
+    assert!(probes <= 24, "{probes} attempts in ten minutes");
+    assert_eq!(running.condition("Stalled")["reason"], "PodRefused");
+    assert_eq!(running.count(&Method::DELETE, "pods"), 0);
+}
+
+/// A busy server is left alone by status writes too, and what acting met with outlasts a status that was not taken.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_sent_for_the_time_a_busy_server_asks_for() {
+    let server = Server::new();
+    server.put("clonesets", cloneset(3, "web:v1", 0));
+    let running = Running::start(&server);
+    running.settle().await;
+    server.fail(|request| {
+        if request.method == Method::GET || request.path.contains("/leases") {
+            return Fault::None;
+        }
+        let mut busy = refusal(429, "TooManyRequests", "later");
+        busy["details"] = json!({"retryAfterSeconds": 60});
+        Fault::Refuse(busy)
+    });
+    let before = running.writes().len();
+    edit(&server, &cloneset(9, "web:v1", 0));
+    tokio::time::sleep(Duration::from_secs(55)).await;
+    let objects = |w: &&Recorded| !w.path.contains("/events");
+    let sent = running.writes().split_off(before).iter().filter(objects).count();
+    assert_eq!(sent, 1, "one, and then silence");
+}

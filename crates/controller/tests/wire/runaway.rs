@@ -109,3 +109,50 @@ async fn pods_that_vanish_before_they_are_seen_are_not_made_for_ever() {
         .count();
     assert_eq!(told, 1);
 }
+
+/// Somebody takes every pod out by its labels, again and again.
+#[tokio::test(start_paused = true)]
+async fn pods_that_are_taken_out_one_after_the_other_are_not_replaced_for_ever() {
+    let server = Server::new();
+    server.put("clonesets", cloneset(2, "web:v1", 0));
+    let running = Running::start(&server);
+    running.settle().await;
+    for _ in 0..60 {
+        let ours = |pod: &&Value| pod["metadata"]["labels"]["app"] == "web";
+        if let Some(mut pod) = server.objects("pods").iter().find(ours).cloned() {
+            pod["metadata"]["labels"]["app"] = json!("mine");
+            server.put("pods", pod);
+        }
+        tokio::time::sleep(Duration::from_secs(5)).await;
+    }
+    assert!(created(&running) <= 12, "{} pods made", created(&running));
+    assert_eq!(running.condition("RunawayCreation")["reason"], "PodsVanish");
+}
+
+/// What another leader has stopped meanwhile stays stopped.
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_comes_back_knows_what_another_has_stopped() {
+    let server = Server::new();
+    server.put("clonesets", cloneset(3, "web:v1", 0));
+    let running = Running::start(&server);
+    running.settle().await;
+    running.context.leadership.end();
+    let mut cloneset = server.objects("clonesets").remove(0);
+    let told =
+        json!({"type": "RunawayCreation", "status": "True", "reason": "PodsVanish", "message": "told"});
+    cloneset["status"]["conditions"]
+        .as_array_mut()
+        .unwrap()
+        .push(told);
+    server.put("clonesets", cloneset);
+    let pod = server.objects("pods").remove(0);
+    let key = format!("shop/{}", pod["metadata"]["name"].as_str().unwrap());
+    server.state.lock().unwrap().vanish("pods", &key);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    running
+        .context
+        .lead_until(Instant::now() + Duration::from_hours(9));
+    tokio::time::sleep(Duration::from_mins(30)).await;
+    assert_eq!(created(&running), 3);
+    assert_eq!(running.condition("RunawayCreation")["message"], "told");
+}

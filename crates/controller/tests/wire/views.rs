@@ -255,3 +255,25 @@ async fn the_id_of_a_pod_that_somebody_deleted_is_not_used_again_at_once() {
     assert_eq!(names(&server).len(), 3);
     assert!(!names(&server).contains(&gone), "{gone} is used again");
 }
+
+/// The event that tells of a pod's end is lost, and the watch lives on: a pod that answers "not found" is looked at.
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_is_gone_although_the_view_has_it_does_not_hold_a_release_up() {
+    let server = Server::new();
+    server.put("clonesets", cloneset(3, "web:v1", 0));
+    let running = Running::start(&server);
+    running.settle().await;
+    let lost: Vec<String> = server
+        .objects("pods")
+        .iter()
+        .map(|pod| format!("shop/{}", pod["metadata"]["name"].as_str().unwrap()))
+        .collect();
+    {
+        let mut state = server.state.lock().unwrap();
+        let pods = state.objects.get_mut("pods").unwrap();
+        pods.retain(|key, _| key != &lost[0]);
+    }
+    edit(&server, &cloneset(3, "web:v2", 0));
+    tokio::time::sleep(Duration::from_mins(2)).await;
+    assert_eq!(running.status()["updatedAvailableReplicas"], 3);
+}

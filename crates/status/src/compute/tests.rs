@@ -28,6 +28,7 @@ fn observed() -> Observed<'static> {
         waits: &[],
         scaling: None,
         updating: None,
+        moving: false,
         refusal: None,
         runaway: None,
         with_kstatus: false,

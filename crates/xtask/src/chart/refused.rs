@@ -50,6 +50,7 @@ const REFUSED: &str = r"
 {manager: {metrics: {port: 8000}}} => manager.metrics.port manager.healthProbe.port
 {leaderElection: {renewDeadline: 15s}} => leaseDuration renewDeadline
 {leaderElection: {retryPeriod: 1m}} => renewDeadline retryPeriod
+{leaderElection: {retryPeriod: 5s}} => renewDeadline twice retryPeriod
 {serviceAccount: {create: false}} => serviceAccount.name
 {manager: {extraArgs: [--namespace=x]}} => manager.extraArgs watchNamespace
 {manager: {extraArgs: [--acknowledge-kruise]}} => manager.extraArgs migration.acknowledgeKruise
