@@ -276,7 +276,10 @@ async fn pass(
         Outcome::Done => held.map_or(Outcome::Done, Outcome::Held),
         other => other,
     };
-    Ok((end, timer(&plan, &reported, context.now())))
+    // What could not be created is held from now on, so that the updates it came before have their turn.
+    let makes_way = plan.waits.contains(&Wait::ScalingFirst) && acted.failed_work().contains(&Work::Create);
+    let timer = timer(&plan, &reported, context.now());
+    Ok((end, if makes_way { Some(Duration::ZERO) } else { timer }))
 }
 
 /// Of what acting met with and why status could not be written, what decides when to come back.

@@ -15,8 +15,8 @@ use crate::words::{Deed, image_of_version, reject, summary, version_of};
 use cloneset_api::names::{API_VERSION, KIND};
 use cloneset_api::{CloneSet, CloneSetStatus, Condition};
 use cloneset_plan::{Creation, Desired, Features, Plan, Snapshot, plan};
-use cloneset_status::Revision;
 use cloneset_status::progress::deadline;
+use cloneset_status::{Revision, Wait};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -193,7 +193,14 @@ impl World {
         self.note_extremes();
         let reported = self.report(&desired, &plan, &acted, seen)?;
         self.hold_creation(&acted);
-        let changed = !acted.deeds.is_empty() || acted.raced || acted.name_collision || reported || moved_on;
+        // What could not be created is held from now on, and updates have their turn.
+        let makes_way = acted.refused.is_some() && plan.waits.contains(&Wait::ScalingFirst);
+        let changed = makes_way
+            || !acted.deeds.is_empty()
+            || acted.raced
+            || acted.name_collision
+            || reported
+            || moved_on;
         Ok(Pass {
             plan,
             deeds: acted.deeds,
