@@ -12,6 +12,8 @@ pub mod v1alpha1;
 mod validation;
 
 pub use int_or_percent::{IntOrString, Rounding, ValueError};
+/// What is kept as written, such as templates.
+pub use serde_json::Value;
 pub use strategy::{
     InPlaceUpdateStrategy, Lifecycle, LifecycleHook, OrderTerm, PriorityStrategy, ScaleStrategy, ScatterTerm,
     UpdateStrategy, WeightTerm,

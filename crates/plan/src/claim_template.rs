@@ -2,9 +2,8 @@
 //!
 //! A template is the user's: nothing in it is changed. Claims are made from it in `new_claim`.
 
-use cloneset_api::CloneSetSpec;
+use cloneset_api::{CloneSetSpec, Value};
 use cloneset_status::why::{Problem, Verdict};
-use serde_json::Value;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
