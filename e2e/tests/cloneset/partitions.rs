@@ -1,7 +1,7 @@
 //! How many pods a partition holds back, written in all the ways it can be, and which way pods may move.
 
 use anyhow::Result;
-use e2e::fixtures::{NEW, OLD, cloneset};
+use e2e::fixtures::{NEW, OLD, changed, cloneset};
 use e2e::pods::{Identity, image, revision};
 use e2e::{Counters, in_namespace};
 use kube::ResourceExt;
@@ -99,7 +99,13 @@ async fn raising_the_partition_moves_no_pod_back() -> Result<()> {
 async fn going_back_to_the_old_template_reuses_its_revision_and_moves_only_the_new_pods() -> Result<()> {
     in_namespace(async |ns| {
         let strategy = json!({"updateStrategy": {"partition": 2, "maxUnavailable": 1}});
-        ns.create_cloneset(&cloneset("web", 3, &strategy)).await?;
+        // Characters that JSON may be written with in two ways: the revision must be the same in both.
+        let note = (
+            "spec.template.metadata.annotations",
+            json!({"note": "a & b < c > d"}),
+        );
+        ns.create_cloneset(&changed(cloneset("web", 3, &strategy), &[note]))
+            .await?;
         let created = ns
             .reaches(
                 "web",
