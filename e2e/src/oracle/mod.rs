@@ -16,7 +16,7 @@ mod template;
 use crate::cluster::Cluster;
 use crate::waits::{Seen, until};
 use anyhow::{Context as _, Result, ensure};
-use history::History;
+use history::{History, Write};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 use kube::api::DeleteParams;
@@ -58,7 +58,6 @@ impl Oracle {
 
     /// Judges all that happened so far; the error tells of every broken promise.
     pub(crate) async fn verdict(self) -> Result<()> {
-        let events = self.recorder.finish().await?;
         let configs: Api<ConfigMap> = Api::namespaced(self.cluster.client.clone(), &self.namespace);
         // Refused, as there is no such object; what counts is that the log says so.
         let _ = configs.delete(MARKER, &DeleteParams::default()).await;
@@ -79,16 +78,20 @@ impl Oracle {
                 self.namespace, requests.without_bodies
             );
         }
-        let history = History::new(events, requests.writes);
-        let unseen: Vec<_> = history
-            .unseen
-            .iter()
-            .map(|write| format!("{:?} {} at version {}", write.verb, write.name, write.version))
-            .collect();
-        ensure!(
-            unseen.is_empty(),
-            "the oracle was blind: no watch showed these writes of the controller: {unseen:?}"
-        );
+        // The log ends before the record does, or a write of the last moment would seem to have had no effect.
+        self.recorder.catch_up().await?;
+        let history = until("a watch to show every write of the controller", async || {
+            let history = History::new(self.recorder.events(), requests.writes.clone());
+            let told =
+                |write: &Write| format!("{:?} {} at version {}", write.verb, write.name, write.version);
+            let unseen: Vec<_> = history.unseen.iter().map(told).collect();
+            Ok(if unseen.is_empty() {
+                Seen::Yes(history)
+            } else {
+                Seen::NotYet(format!("the oracle is blind to {unseen:?}"))
+            })
+        })
+        .await?;
         let broken = judge::violations(&history);
         ensure!(
             broken.is_empty(),

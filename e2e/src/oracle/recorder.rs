@@ -68,16 +68,18 @@ impl Recorder {
         })
     }
 
-    /// Everything up to now.
-    pub(super) async fn finish(self) -> Result<Vec<Event>> {
-        let mut events = Vec::new();
+    /// Waits until everything there is now has been recorded.
+    pub(super) async fn catch_up(&self) -> Result<()> {
         for tape in &self.tapes {
             tape.catch_up().await?;
         }
-        for tape in self.tapes {
-            events.append(&mut tape.recorded().events);
-        }
-        Ok(events)
+        Ok(())
+    }
+
+    /// What has been recorded so far.
+    pub(super) fn events(&self) -> Vec<Event> {
+        let tapes = self.tapes.iter();
+        tapes.flat_map(|tape| tape.recorded().events.clone()).collect()
     }
 }
 
