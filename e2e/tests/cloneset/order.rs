@@ -1,8 +1,10 @@
 //! Which pods go first, seen from outside: the order of updates by priority and scatter, and of scale-in by topology.
 
 use anyhow::{Context as _, Result};
+use cloneset_api::names::labels::POD_TEMPLATE_HASH;
 use e2e::fixtures::{NEW, OLD, cloneset, with};
 use e2e::pods::{image, is_live};
+use e2e::waits::{Seen, until};
 use e2e::{Counters, Namespace, in_namespace};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
@@ -10,7 +12,8 @@ use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-/// Labels the pods of a CloneSet, in the order of their names; an empty value labels nothing. Gives their names.
+/// Labels the pods of a CloneSet, in the order of their names; an empty value labels nothing. Gives their names once the
+/// controller has seen the labels: after them the last pod loses a label of the controller's own, which it puts back.
 async fn label(ns: &Namespace, cloneset: &str, key: &str, values: &[&str]) -> Result<Vec<String>> {
     let mut names: Vec<String> = ns.pods_of(cloneset).await?.iter().map(Pod::name_any).collect();
     names.sort_unstable();
@@ -20,6 +23,18 @@ async fn label(ns: &Namespace, cloneset: &str, key: &str, values: &[&str]) -> Re
             .patch_metadata(name, &PatchParams::default(), &labels)
             .await?;
     }
+    let last = names.last().context("no pods to label")?;
+    let lost = Patch::Merge(json!({"metadata": {"labels": {POD_TEMPLATE_HASH: null}}}));
+    ns.pods()
+        .patch_metadata(last, &PatchParams::default(), &lost)
+        .await?;
+    until("the controller to put its label back", async || {
+        let pod = ns.pods().get(last).await?;
+        Ok(Seen::when(pod.labels().contains_key(POD_TEMPLATE_HASH), || {
+            "it is gone".to_owned()
+        }))
+    })
+    .await?;
     Ok(names)
 }
 
