@@ -101,7 +101,7 @@ fn strategy(spec: &CloneSetSpec) -> Vec<Problem> {
             "spec.updateStrategy.maxSurge",
             value,
             rule,
-            Verdict::InvalidCautious,
+            Verdict::InvalidBlocking,
         ));
     }
     problems
