@@ -53,6 +53,16 @@ const EXCEPTIONS: &[Exception] = &[
         because: "a revision is read live when its name is taken, or no watch has shown a write to it in time",
     },
     Exception {
+        right: "get persistentvolumeclaims",
+        kind: Kind::SometimesUsed,
+        because: "a claim is read live when its name is taken, or no watch has shown a write to it in time",
+    },
+    Exception {
+        right: "patch persistentvolumeclaims",
+        kind: Kind::SometimesUsed,
+        because: "a claim is handed over to a dying pod with scaleStrategy.disablePVCReuse, if the pod is still there",
+    },
+    Exception {
         right: "create leases.coordination.k8s.io",
         kind: Kind::SometimesUsed,
         because: "a cluster that stays up between runs has the Lease already",
