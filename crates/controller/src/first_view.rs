@@ -138,17 +138,16 @@ where
 }
 
 async fn catch_up(context: &Context, listed: &Listed) -> Result<usize, ConfirmError> {
-    let first = context.index.behind(listed);
+    let mut behind = context.index.behind(listed);
+    let waited_for = behind.len();
     let deadline = Instant::now() + MARK_DEADLINE;
-    while Instant::now() < deadline {
-        if context.index.behind(listed).is_empty() {
-            return Ok(first.len());
-        }
+    while !behind.is_empty() && Instant::now() < deadline {
         tokio::time::sleep(POLL).await;
+        behind = context.index.behind(listed);
     }
     // No watch tells of these: they are read one by one.
-    for (uid, key) in context.index.behind(listed) {
+    for (uid, key) in behind {
         read_live(context, listed.kind, &key, &uid).await?;
     }
-    Ok(first.len())
+    Ok(waited_for)
 }

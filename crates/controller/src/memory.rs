@@ -168,14 +168,13 @@ impl Memory {
             let gone = born.iter().filter(|uid| !uids.contains(uid.as_str()));
             self.vanished.extend(gone.map(|_| Instant::now()));
         }
-        let ids = pods.iter().filter_map(|pod| Some(pod.name().rsplit_once('-')?.1));
+        let ids = pods.iter().filter_map(|pod| pod.named_id());
         let present: BTreeSet<String> = ids.map(str::to_owned).collect();
         let before = std::mem::replace(&mut self.present, present);
         if !keeps_ids {
-            for id in before.difference(&self.present) {
-                self.reserved_ids
-                    .insert(id.clone(), Instant::now() + RESERVED_FOR);
-            }
+            let until = Instant::now() + RESERVED_FOR;
+            let gone = before.difference(&self.present);
+            self.reserved_ids.extend(gone.map(|id| (id.clone(), until)));
         }
     }
 

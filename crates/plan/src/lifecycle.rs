@@ -389,7 +389,7 @@ pub(crate) fn regret(context: &Context<'_>) -> Vec<Action> {
 fn lost_labels(pod: &Pod) -> MetadataChange {
     let mut lost = MetadataChange::default();
     if pod.instance_id().is_none()
-        && let Some((_, id)) = pod.name().rsplit_once('-')
+        && let Some(id) = pod.named_id()
     {
         lost.label(labels::INSTANCE_ID, id);
     }

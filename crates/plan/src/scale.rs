@@ -143,7 +143,8 @@ fn create(context: &Context<'_>, diff: &Diff) -> (Vec<Action>, Option<Wait>) {
     if count <= 0 || context.snapshot.creation != Creation::Allowed {
         return (Vec::new(), None);
     }
-    let (count, wait) = Ids::of(context).now(count);
+    let ids = Ids::of(context);
+    let (count, wait) = ids.now(count);
     let revisions = (0..count).map(|index| {
         if index < diff.up_old {
             &context.revisions.current
@@ -162,13 +163,14 @@ fn create(context: &Context<'_>, diff: &Diff) -> (Vec<Action>, Option<Wait>) {
         actions.push(Action::CreatePod(pod));
         actions
     };
-    let pods = new_pods(context, revisions).into_iter();
+    let pods = new_pods(context, &ids, revisions).into_iter();
     (pods.flat_map(with_claims).collect(), wait)
 }
 
 /// Pods of these revisions, under the next free names.
 pub(crate) fn new_pods<'a>(
     context: &Context<'_>,
+    ids: &Ids<'_>,
     revisions: impl Iterator<Item = &'a Arc<RevisionTemplate>>,
 ) -> Vec<NewPod> {
     let snapshot = context.snapshot;
@@ -176,8 +178,7 @@ pub(crate) fn new_pods<'a>(
     let name = snapshot.cloneset.metadata.name.as_deref().unwrap_or_default();
     let revisions: Vec<&Arc<RevisionTemplate>> = revisions.collect();
     let templates = &context.desired.claim_templates;
-    Ids::of(context)
-        .take(revisions.len(), uid)
+    ids.take(revisions.len(), uid)
         .into_iter()
         .zip(revisions)
         .map(|(id, revision)| NewPod::new(name, id, revision, context.features.short_hash).with(templates))

@@ -4,6 +4,7 @@
 //! calls for. An in-place update begins here and is taken on by `lifecycle`. How many may go is `diff`'s to say.
 
 use crate::action::{Action, DeleteReason};
+use crate::claims::Ids;
 use crate::context::{Context, Member};
 use crate::desired::UpdateType;
 use crate::diff::{Diff, UpdateLimit};
@@ -80,7 +81,9 @@ pub(crate) fn update(context: &Context<'_>, diff: &Diff) -> Updating {
         .filter_map(|(_, member)| begin(context, &mut in_place, member))
         .collect();
     if !updating.actions.is_empty() && !context.members.iter().any(|member| at_target(&member)) {
-        updating.rehearsal = new_pods(context, std::iter::once(target)).into_iter().next();
+        updating.rehearsal = new_pods(context, &Ids::of(context), std::iter::once(target))
+            .into_iter()
+            .next();
     }
     let waiting = wanted.count.min(candidates.len()).saturating_sub(taken.len());
     if waiting > 0 {

@@ -16,6 +16,7 @@ mod first_view;
 mod leadership;
 mod metrics;
 mod named;
+mod others;
 mod refusals;
 mod runaway;
 mod server;
@@ -304,13 +305,7 @@ async fn a_refused_pod_is_tried_once_a_backoff_and_the_refusal_is_told_and_clear
     let server = Server::new();
     server.put("clonesets", cloneset(8, "web:v1", 0));
     let refusal = refusal(403, "Forbidden", "denied by policy example");
-    server.fail(move |request| {
-        if request.writes(&Method::POST, "pods") {
-            Fault::Refuse(refusal.clone())
-        } else {
-            Fault::None
-        }
-    });
+    server.refuse_pods(refusal);
     let running = Running::start(&server);
     tokio::time::sleep(Duration::from_mins(10)).await;
 

@@ -74,13 +74,7 @@ async fn requests_are_counted_by_code_and_method_refused_ones_too() {
     let server = Server::new();
     server.put("clonesets", cloneset(2, "web:v1", 0));
     let no = refusal(403, "Forbidden", "exceeded quota: pods=0");
-    server.fail(move |request| {
-        if request.writes(&Method::POST, "pods") {
-            Fault::Refuse(no.clone())
-        } else {
-            Fault::None
-        }
-    });
+    server.refuse_pods(no);
     let running = Running::start(&server);
     tokio::time::sleep(Duration::from_mins(1)).await;
 

@@ -10,13 +10,7 @@ async fn status_tells_the_final_state_also_while_something_is_refused() {
     let running = Running::start(&server);
     running.settle().await;
     let no = refusal(403, "Forbidden", "exceeded quota");
-    server.fail(move |r| {
-        if r.writes(&Method::POST, "pods") {
-            Fault::Refuse(no.clone())
-        } else {
-            Fault::None
-        }
-    });
+    server.refuse_pods(no);
     edit(&server, &cloneset(4, "web:v1", 0));
     tokio::time::sleep(Duration::from_hours(1)).await;
     // Two pods lose readiness within 200 ms.
@@ -51,13 +45,7 @@ async fn min_ready_seconds_pass_on_time_while_creation_is_refused() {
     running.settle().await;
     assert_eq!(running.status()["availableReplicas"], 3);
     let no = refusal(403, "Forbidden", "exceeded quota");
-    server.fail(move |r| {
-        if r.writes(&Method::POST, "pods") {
-            Fault::Refuse(no.clone())
-        } else {
-            Fault::None
-        }
-    });
+    server.refuse_pods(no);
     first["spec"]["replicas"] = json!(4);
     edit(&server, &first);
     tokio::time::sleep(Duration::from_hours(1)).await;
@@ -90,13 +78,7 @@ async fn a_failing_webhook_is_told() {
         "InternalError",
         "Internal error occurred: failed calling webhook \"x\": connection refused",
     );
-    server.fail(move |r| {
-        if r.writes(&Method::POST, "pods") {
-            Fault::Refuse(no.clone())
-        } else {
-            Fault::None
-        }
-    });
+    server.refuse_pods(no);
     let running = Running::start(&server);
     tokio::time::sleep(Duration::from_hours(1)).await;
     println!(
@@ -200,13 +182,7 @@ async fn a_conflict_that_never_ends_backs_off() {
     let server = Server::new();
     server.put("clonesets", cloneset(3, "web:v1", 0));
     let no = refusal(409, "Conflict", "admission webhook denied the request");
-    server.fail(move |r| {
-        if r.writes(&Method::POST, "pods") {
-            Fault::Refuse(no.clone())
-        } else {
-            Fault::None
-        }
-    });
+    server.refuse_pods(no);
     let running = Running::start(&server);
     tokio::time::sleep(Duration::from_mins(10)).await;
     let posts = running.count(&Method::POST, "pods");
@@ -373,13 +349,7 @@ async fn a_quota_that_rises_after_hours_is_used_within_half_a_minute() {
         "Forbidden",
         "pods \"web-x\" is forbidden: exceeded quota: pods, requested: pods=1, used: pods=0, limited: pods=0",
     );
-    server.fail(move |request| {
-        if request.writes(&Method::POST, "pods") {
-            Fault::Refuse(no.clone())
-        } else {
-            Fault::None
-        }
-    });
+    server.refuse_pods(no);
     let running = Running::start(&server);
     tokio::time::sleep(Duration::from_hours(3)).await;
     let probes = running.count(&Method::POST, "pods");

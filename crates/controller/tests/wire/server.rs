@@ -154,29 +154,6 @@ impl Server {
             .unwrap_or_default()
     }
 
-    /// Somebody else creates or changes an object.
-    pub(crate) fn put(&self, collection: &str, object: Value) {
-        self.state.lock().unwrap().store(collection, object);
-    }
-
-    /// Somebody else deletes an object, and it goes at once.
-    pub(crate) fn remove(&self, collection: &str, object: &Value) {
-        self.state.lock().unwrap().vanish(collection, &key_of(object));
-    }
-
-    /// Somebody else changes an object so that it no longer has the label it is watched by.
-    pub(crate) fn put_out_of_sight(&self, collection: &str, mut object: Value) {
-        let mut state = self.state.lock().unwrap();
-        state.version += 1;
-        object["metadata"]["resourceVersion"] = json!(state.version.to_string());
-        state
-            .objects
-            .entry(collection.to_owned())
-            .or_default()
-            .insert(key_of(&object), object.clone());
-        state.announce(collection, "DELETED", &object);
-    }
-
     async fn answer(&self, request: Request<kube::client::Body>) -> Result<Response<Body>, Infallible> {
         let (head, body) = request.into_parts();
         let bytes = body.collect_bytes().await.unwrap();
@@ -256,7 +233,7 @@ fn locate(path: &str) -> Option<(&'static str, Option<String>, Option<&str>)> {
     Some((collection, key, parts.get(at + 2).copied()))
 }
 
-fn key_of(object: &Value) -> String {
+pub(crate) fn key_of(object: &Value) -> String {
     let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default().to_owned();
     format!("{}/{}", text("namespace"), text("name"))
 }

@@ -90,24 +90,7 @@ async fn a_pod_without_the_instance_label_does_not_stop_the_release() {
     server.put("clonesets", cloneset(3, "web:v1", 0));
     let running = Running::start(&server);
     running.settle().await;
-    {
-        // it leaves the label-selected watch, but lives
-        let mut state = server.state.lock().unwrap();
-        state.version += 1;
-        let v = state.version.to_string();
-        let (key, mut p) = state.objects["pods"]
-            .iter()
-            .next()
-            .map(|(k, v)| (k.clone(), v.clone()))
-            .unwrap();
-        p["metadata"]["resourceVersion"] = json!(v);
-        p["metadata"]["labels"]
-            .as_object_mut()
-            .unwrap()
-            .remove("apps.kruise.io/cloneset-instance-id");
-        state.objects.get_mut("pods").unwrap().insert(key, p.clone());
-        state.announce("pods", "DELETED", &p);
-    }
+    server.lose_label("pods", "apps.kruise.io/cloneset-instance-id");
     tokio::time::sleep(Duration::from_mins(5)).await;
     edit(&server, &cloneset(3, "web:v2", 0));
     tokio::time::sleep(Duration::from_hours(1)).await;
@@ -152,27 +135,7 @@ async fn a_revision_without_its_label_is_not_posted_in_every_pass() {
     server.put("clonesets", cloneset(3, "web:v1", 0));
     let running = Running::start(&server);
     running.settle().await;
-    {
-        let mut state = server.state.lock().unwrap();
-        state.version += 1;
-        let v = state.version.to_string();
-        let (key, mut p) = state.objects["controllerrevisions"]
-            .iter()
-            .next()
-            .map(|(k, v)| (k.clone(), v.clone()))
-            .unwrap();
-        p["metadata"]["resourceVersion"] = json!(v);
-        p["metadata"]["labels"]
-            .as_object_mut()
-            .unwrap()
-            .remove("controller.kubernetes.io/hash");
-        state
-            .objects
-            .get_mut("controllerrevisions")
-            .unwrap()
-            .insert(key, p.clone());
-        state.announce("controllerrevisions", "DELETED", &p);
-    }
+    server.lose_label("controllerrevisions", "controller.kubernetes.io/hash");
     let before = running.count(&Method::POST, "controllerrevisions");
     for i in 0..50 {
         let mut p = server.objects("pods")[0].clone();
