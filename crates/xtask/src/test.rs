@@ -4,6 +4,7 @@
 //! depend on another stage having run: `--only STAGE` gives the same answer.
 
 mod audit;
+mod budget;
 mod cargo;
 mod crates;
 mod deny;

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::audit::{self, AuditLog};
 use super::stage::Outcome;
-use super::{cargo, rights};
+use super::{budget, cargo, rights};
 use crate::chart;
 use crate::cluster::{self, ClusterInfo};
 use crate::image::{self, ImageInfo};
@@ -86,7 +86,7 @@ fn on_cluster(root: &Path, image: &ImageInfo) -> Result<()> {
     );
     let events = log.events()?;
     audit::check_policy(&events)?;
-    audit::check_writes(&events)?;
+    budget::check_writes(&events)?;
     rights::check(&events, &chart::controller_rules(&info.helm)?)
 }
 
