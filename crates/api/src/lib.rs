@@ -7,6 +7,7 @@ pub mod int_or_percent;
 pub mod names;
 mod schema;
 pub mod strategy;
+pub mod switches;
 pub mod template;
 pub mod v1alpha1;
 mod validation;

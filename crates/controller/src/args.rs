@@ -2,8 +2,10 @@
 //!
 //! Parsing only: a value that is accepted here is complete and cannot be wrong later.
 
+use clap::error::ErrorKind;
 use clap::{Parser, ValueEnum};
-use cloneset_plan::Features;
+use cloneset_api::switches::{KRUISE_FLAGS, Switch};
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -85,58 +87,35 @@ pub enum LogFormat {
     Json,
 }
 
-/// What the feature gates ask for.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Gates {
-    /// The gates we have.
-    pub features: Features,
-    /// Gates of Kruise that were set and mean nothing here.
-    pub without_meaning: Vec<String>,
-}
-
-/// Gates that Kruise has and we do not: setting one is a warning, so that a values file can be moved over.
-const KRUISE_ONLY: &[&str] = &[
-    "CloneSetEventHandlerOptimization",
-    "DefaultHostNetworkHostPortsInPodTemplates",
-    "ForceDeleteTimeoutExpectationGate",
-    "ImagePullJobGate",
-    "InPlaceUpdateEnvFromMetadata",
-    "KruiseDaemon",
-    "KruisePodReadinessGate",
-    "PodUnavailableBudgetDeleteGate",
-    "PodUnavailableBudgetUpdateGate",
-    "PodWebhook",
-    "PreDownloadImageForInPlaceUpdate",
-    "PreparingUpdateAsUpdate",
-    "ResourcesDeletionProtection",
-    "TemplateNoDefaults",
-];
-
-/// Parses `--feature-gates`.
+/// Reads the command line.
 ///
 /// # Errors
-/// A sentence naming the gate that is unknown or the value that is neither true nor false.
-pub fn parse_feature_gates(text: &str) -> Result<Gates, String> {
-    let mut gates = Gates::default();
-    for entry in text.split(',').map(str::trim).filter(|entry| !entry.is_empty()) {
-        let (name, value) = entry
-            .split_once('=')
-            .ok_or_else(|| format!("feature gate {entry:?} must be written Name=true or Name=false"))?;
-        let on: bool = value
-            .trim()
-            .parse()
-            .map_err(|_| format!("feature gate {name}: {value:?} must be true or false"))?;
-        match name.trim() {
-            "CloneSetPartitionRollback" => gates.features.partition_rollback = on,
-            "CloneSetShortHash" => gates.features.short_hash = on,
-            "InPlaceWorkloadVerticalScaling" => gates.features.in_place_resize = on,
-            "RecreatePodWhenChangeVCTInCloneSetGate" => gates.features.recreate_for_claims = on,
-            "StatusConditions" => gates.features.kruise_conditions_only = !on,
-            known if KRUISE_ONLY.contains(&known) => gates.without_meaning.push(known.to_owned()),
-            unknown => return Err(format!("feature gate {unknown:?} is unknown")),
+/// What clap says of it, or what to do instead about flags that only Kruise's manager has.
+pub fn read(command_line: impl IntoIterator<Item = OsString>) -> Result<Args, clap::Error> {
+    let words: Vec<OsString> = command_line.into_iter().collect();
+    Args::try_parse_from(&words).map_err(|error| {
+        let carried_over = carried_over(&words);
+        if error.kind() != ErrorKind::UnknownArgument || carried_over.is_empty() {
+            return error;
         }
-    }
-    Ok(gates)
+        let message = format!(
+            "these flags of Kruise's manager do not exist here:\n{}\n",
+            carried_over.join("\n")
+        );
+        clap::Error::raw(ErrorKind::UnknownArgument, message)
+    })
+}
+
+/// A line for each flag that Kruise's manager has and we do not.
+fn carried_over(words: &[OsString]) -> Vec<String> {
+    let flags = words.iter().skip(1).filter_map(|word| {
+        let flag = word.to_str()?.strip_prefix('-')?;
+        let name = flag.trim_start_matches('-').split('=').next()?;
+        KRUISE_FLAGS.iter().find(|known| known.name == name)
+    });
+    flags
+        .map(|Switch { name, meaning }| format!("  --{name}: {meaning}"))
+        .collect()
 }
 
 fn parse_address(text: &str) -> Result<SocketAddr, String> {
@@ -161,6 +140,55 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn read_words(words: &[&str]) -> Result<Args, clap::Error> {
+        read(
+            std::iter::once(&"cloneset-controller")
+                .chain(words)
+                .map(OsString::from),
+        )
+    }
+
+    #[test]
+    fn flags_that_only_kruises_manager_has_are_refused_with_what_to_do() {
+        let error = read_words(&[
+            "--cloneset-workers=5",
+            "--rest-config-qps=30",
+            "--v=4",
+            "--sync-period",
+            "10m",
+        ]);
+        assert_eq!(
+            error.unwrap_err().to_string(),
+            "error: these flags of Kruise's manager do not exist here:\n  \
+             --rest-config-qps: remove it: at most 32 writes are under way at once, and the API server's Retry-After is \
+             honoured\n  \
+             --v: use --log-level, which is error, warn, info, debug or trace\n  \
+             --sync-period: remove it: every CloneSet is looked at every 10 minutes, and whenever something changes\n"
+        );
+        let klog = read_words(&["-v=4"]).unwrap_err().to_string();
+        assert!(klog.contains("--v: use --log-level"), "{klog}");
+        let unknown = read_words(&["--cloneset-wrokers=5"]).unwrap_err().to_string();
+        assert!(
+            unknown.contains("'--cloneset-workers' exists") || unknown.contains("similar"),
+            "{unknown}"
+        );
+    }
+
+    #[test]
+    fn no_flag_of_ours_is_among_those_that_do_not_exist() {
+        use clap::CommandFactory as _;
+        let command = Args::command();
+        for flag in KRUISE_FLAGS {
+            assert!(
+                command
+                    .get_arguments()
+                    .all(|ours| ours.get_long() != Some(flag.name)),
+                "{}",
+                flag.name
+            );
+        }
+    }
 
     #[test]
     fn flags_spelt_as_kruise_spells_them_are_accepted() {
@@ -202,29 +230,6 @@ mod tests {
                 .unwrap_err()
                 .to_string();
             assert!(error.contains(rule), "{flag}: {error}");
-        }
-    }
-
-    #[test]
-    fn gates_are_ours_or_kruises_or_refused() {
-        let gates = parse_feature_gates("CloneSetShortHash=true, KruiseDaemon=false,").unwrap();
-        assert!(gates.features.short_hash && !gates.features.partition_rollback);
-        assert_eq!(gates.without_meaning, ["KruiseDaemon"]);
-        for (text, error) in [
-            (
-                "CloneSetShortHash",
-                "feature gate \"CloneSetShortHash\" must be written Name=true or Name=false",
-            ),
-            (
-                "CloneSetShortHash=yes",
-                "feature gate CloneSetShortHash: \"yes\" must be true or false",
-            ),
-            (
-                "CloneSetShrotHash=true",
-                "feature gate \"CloneSetShrotHash\" is unknown",
-            ),
-        ] {
-            assert_eq!(parse_feature_gates(text).unwrap_err(), error);
         }
     }
 }

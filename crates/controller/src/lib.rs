@@ -12,6 +12,7 @@ pub mod clearance;
 pub mod client;
 pub mod events;
 pub mod first_view;
+pub mod gates;
 pub mod index;
 pub mod lease;
 pub mod live;

@@ -2,14 +2,13 @@
 //!
 //! Everything else is in the library, so that tests can run the same wiring.
 
-use clap::Parser as _;
-use cloneset_controller::args::{Args, LogFormat};
+use cloneset_controller::args::{self, LogFormat};
 use std::process::ExitCode;
 use tracing::error;
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let args = args::read(std::env::args_os()).unwrap_or_else(|error| error.exit());
     let filter = match EnvFilter::try_new(&args.log_level) {
         Ok(filter) => filter,
         Err(reason) => {

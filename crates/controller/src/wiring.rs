@@ -4,11 +4,12 @@
 //! randomness. No decision about a CloneSet is made here.
 
 use crate::admin;
-use crate::args::{Args, parse_feature_gates};
+use crate::args::Args;
 use crate::clearance::Clearance;
 use crate::client::connect;
 use crate::events::{self, Events};
 use crate::first_view::{self, FirstView};
+use crate::gates;
 use crate::index::{Index, Key, Kind};
 use crate::lease::{Candidate, Election, Leadership};
 use crate::memory::Memories;
@@ -190,13 +191,13 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         log_format: _,
         identity,
     } = args;
-    let gates = parse_feature_gates(&feature_gates)
+    let gates = gates::parse(&feature_gates)
         .map_err(anyhow::Error::msg)
         .context("--feature-gates")?;
-    for gate in &gates.without_meaning {
+    for gate in &gates.without_effect {
         warn!(
-            gate,
-            "this feature gate of Kruise has no meaning here and is ignored"
+            gate = gate.name,
+            "this feature gate of Kruise changes nothing here: {}", gate.meaning
         );
     }
     let election = Election {

@@ -53,4 +53,20 @@ impl<'a> Context<'a> {
             now,
         }
     }
+
+    /// Does scaling take the pod for one of the update revision? With the gate `PreparingUpdateAsUpdate` it does so
+    /// from the moment the pod was chosen for it (`behaviour.md` 4.3).
+    pub(crate) fn scales_as_new(&self, member: &Member<'_>) -> bool {
+        member.fact.is_new
+            || (self.features.preparing_update_as_update
+                && member.pod.lifecycle_state() == LifecycleState::PreparingUpdate)
+    }
+
+    /// The pods as scaling counts them.
+    pub(crate) fn scaling_facts(&self) -> impl Iterator<Item = PodFact> {
+        self.members.iter().map(|member| PodFact {
+            is_new: self.scales_as_new(member),
+            ..member.fact
+        })
+    }
 }

@@ -31,6 +31,9 @@ pub struct Features {
     /// `RecreatePodWhenChangeVCTInCloneSetGate`: a pod whose claims are made from other templates is re-created, not
     /// changed in place.
     pub recreate_for_claims: bool,
+    /// `PreparingUpdateAsUpdate`: while scaling, a pod that hook `inPlaceUpdate` holds before its update counts as
+    /// updated.
+    pub preparing_update_as_update: bool,
     /// `StatusConditions` turned off: status carries neither `Ready` nor `Reconciling`, for tools that cannot bear
     /// conditions they do not know.
     pub kruise_conditions_only: bool,

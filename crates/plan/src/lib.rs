@@ -66,12 +66,15 @@ pub fn plan(snapshot: &Snapshot, desired: &Desired, features: Features, now: Tim
     }
     plan.revision.clone_from(&revisions.write);
 
-    let diff = diff::diff(
-        &desired.targets(features, revisions.current_is_update()),
-        context.members.iter().map(|member| member.fact),
-    );
+    let targets = desired.targets(features, revisions.current_is_update());
+    let diff = diff::diff(&targets, context.members.iter().map(|member| member.fact));
     plan.waits.extend(raised_in_vain(&context));
-    let scaling = scale::scale(&context, &diff);
+    let scaling_diff = if features.preparing_update_as_update {
+        diff::diff(&targets, context.scaling_facts())
+    } else {
+        diff
+    };
+    let scaling = scale::scale(&context, &scaling_diff);
     let mut moving = scaling.actions;
     plan.waits.extend(scaling.waits);
     if snapshot.creation == Creation::Stopped {
@@ -90,7 +93,7 @@ pub fn plan(snapshot: &Snapshot, desired: &Desired, features: Features, now: Tim
         .collect();
     let given_up: BTreeSet<&str> = released.iter().filter_map(Action::pod_uid).collect();
     moving.retain(|action| action.pod_uid().is_none_or(|uid| !given_up.contains(uid)));
-    let claims = claims::actions(&context, diff.up > 0, &moving, &released);
+    let claims = claims::actions(&context, scaling_diff.up > 0, &moving, &released);
     let refreshed = lifecycle::refresh(&context, &diff);
     // Two writes of one pod would only make each other lose a race; what is chosen now comes first.
     let chosen: BTreeSet<&str> = released

@@ -220,7 +220,7 @@ fn surplus<'a>(context: &Context<'a>, diff: &Diff) -> Vec<Member<'a>> {
         .iter()
         .filter(|member| !member.fact.preparing_delete && !member.fact.specified_delete)
         .copied()
-        .partition(|member| member.fact.is_new);
+        .partition(|member| context.scales_as_new(member));
     let from_old = usize::try_from(diff.down_old).unwrap_or(0).min(down);
     let mut chosen = first_to_go(context, old, from_old);
     let rest = down.saturating_sub(chosen.len());

@@ -272,8 +272,16 @@ fn check_reference(root: &Path, helm: &Helm, findings: &mut Vec<String>) -> Resu
 
 /// NOTES warn when there is something to warn of, and only then.
 fn check_notes(helm: &Helm, findings: &mut Vec<String>) -> Result<()> {
-    let cases: [(&str, &[&str]); 9] = [
+    let cases: [(&str, &[&str]); 11] = [
         ("{}", &[]),
+        (
+            "{featureGates: 'CloneSetShortHash=true,KruiseDaemon=false,ResourcesDeletionProtection=true'}",
+            &[
+                "KruiseDaemon changes nothing here: there is no daemon",
+                "ResourcesDeletionProtection changes nothing here: delete protection comes with the chart",
+            ],
+        ),
+        ("{featureGates: 'InPlaceWorkloadVerticalScaling=true'}", &[]),
         ("{manager: {replicas: 1}}", &["manager.replicas is 1"]),
         ("{manager: {replicas: 0}}", &["manager.replicas is 0"]),
         (

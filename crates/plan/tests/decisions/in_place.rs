@@ -93,3 +93,40 @@ fn scenario_201_a_held_pod_waits_and_is_told() {
         )
     );
 }
+
+/// Vector 61, and which pod goes on scale-in.
+#[test]
+fn with_its_gate_a_pod_held_before_its_update_counts_as_updated_while_scaling() {
+    let gate = Features {
+        preparing_update_as_update: true,
+        ..Features::default()
+    };
+    let held = json!({"metadata": {"labels": {"held": "true", "lifecycle.apps.kruise.io/state": "PreparingUpdate"}}});
+    let scene = |replicas: i32, partition: i32| {
+        Scene::of(&json!({
+            "replicas": replicas,
+            "updateStrategy": {"type": "InPlaceIfPossible", "partition": partition, "maxUnavailable": 1},
+            "lifecycle": {"inPlaceUpdate": {"labelsHandler": {"held": "true"}}}
+        }))
+        .pod_with("old", &held)
+        .pods(2, "old")
+    };
+    let revision = |plan: &cloneset_plan::Plan| match plan.actions.as_slice() {
+        [Action::CreatePod(pod)] => pod.revision_label.clone(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(revision(&scene(4, 3).plan()), "web-new", "three pods are old");
+    assert_eq!(
+        revision(&scene(4, 3).features(gate).plan()),
+        "web-old",
+        "two pods are old"
+    );
+    assert_eq!(
+        deeds(&scene(2, 1).plan()),
+        ["delete web-0 (uid-0) as surplus if still rv-0"]
+    );
+    assert_eq!(
+        deeds(&scene(2, 1).features(gate).plan()),
+        ["delete web-1 (uid-1) as surplus"]
+    );
+}

@@ -53,6 +53,9 @@ const REFUSED: &str = r"
 {leaderElection: {retryPeriod: 5s}} => renewDeadline twice retryPeriod
 {serviceAccount: {create: false}} => serviceAccount.name
 {manager: {extraArgs: [--namespace=x]}} => manager.extraArgs watchNamespace
+{manager: {extraArgs: [--sync-period=10m]}} => manager.extraArgs --sync-period remove
+{manager: {extraArgs: [--v=4]}} => manager.extraArgs --v --log-level
+{featureGates: 'KruiseDaemon=true,CloneSetShrotHash=true'} => featureGates CloneSetShrotHash CloneSetShortHash StatusConditions
 {manager: {extraArgs: [--acknowledge-kruise]}} => manager.extraArgs migration.acknowledgeKruise
 {manager: {extraEnv: [{name: POD_NAME, value: x}]}} => manager.extraEnv POD_NAME
 ";
