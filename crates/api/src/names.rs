@@ -144,12 +144,14 @@ pub mod reasons {
 pub mod events {
     /// Pods were created.
     pub const SUCCESSFUL_CREATE: &str = "SuccessfulCreate";
-    /// A pod could not be created.
+    /// A pod, claim or revision could not be created.
     pub const FAILED_CREATE: &str = "FailedCreate";
     /// Pods were deleted.
     pub const SUCCESSFUL_DELETE: &str = "SuccessfulDelete";
-    /// A pod could not be deleted.
+    /// A pod or claim could not be deleted.
     pub const FAILED_DELETE: &str = "FailedDelete";
+    /// A claim could not be made to go with its pod.
+    pub const FAILED_UPDATE: &str = "FailedUpdate";
     /// Creation is held back by `scaleStrategy.maxUnavailable`.
     pub const SCALE_UP_LIMITED: &str = "ScaleUpLimited";
     /// Pods were deleted so that the new revision can take their place.

@@ -361,7 +361,8 @@ fn failure(attempt: &Attempt) -> Option<(&'static str, &'static str)> {
             Some((events::FAILED_UPDATE_POD_IN_PLACE, "UpdatePodInPlace"))
         }
         Attempt::CreateClaim(_) => Some((events::FAILED_CREATE, "CreateClaim")),
-        Attempt::DeleteClaim(_) | Attempt::HandOverClaim(_) => Some((events::FAILED_DELETE, "DeleteClaim")),
+        Attempt::DeleteClaim(_) => Some((events::FAILED_DELETE, "DeleteClaim")),
+        Attempt::HandOverClaim(_) => Some((events::FAILED_UPDATE, "HandOverClaim")),
         Attempt::PutInService(_) | Attempt::Release(_) | Attempt::Prune | Attempt::Trim(_) => None,
     }
 }

@@ -20,6 +20,7 @@ mod others;
 mod refusals;
 mod runaway;
 mod server;
+mod told;
 mod views;
 
 use cloneset_controller::events;

@@ -129,3 +129,136 @@ fn an_equal_condition_is_left_untouched_and_no_deadline_removes_it() {
         assert_eq!(deadline(&life.status, none), None);
     }
 }
+
+/// `behaviour.md` 7.3, row by row: the first that fits decides.
+#[test]
+fn every_situation_has_its_reason_and_message_and_the_first_that_fits_decides() {
+    let overdue = Some((reasons::CLONESET_UPDATED, 0));
+    let exceeded = Some((reasons::PROGRESS_DEADLINE_EXCEEDED, 0));
+    // (updated, updated and available, expected), paused, the condition before and its second => what is told.
+    for (counts, paused, before, told) in [
+        (
+            (5, 5, 5),
+            true,
+            exceeded,
+            "True CloneSetAvailable: CloneSet is available",
+        ),
+        (
+            (5, 5, 2),
+            true,
+            exceeded,
+            "True CloneSetAvailable: CloneSet is available",
+        ),
+        (
+            (2, 2, 2),
+            true,
+            exceeded,
+            "True CloneSetPaused: CloneSet is paused",
+        ),
+        ((0, 0, 5), true, None, "True CloneSetPaused: CloneSet is paused"),
+        (
+            (2, 2, 2),
+            false,
+            exceeded,
+            "True ProgressPartitionAvailable: CloneSet has been paused due to partition ready",
+        ),
+        (
+            (3, 3, 2),
+            false,
+            None,
+            "True ProgressPartitionAvailable: CloneSet has been paused due to partition ready",
+        ),
+        (
+            (2, 1, 2),
+            false,
+            overdue,
+            "False ProgressDeadlineExceeded: CloneSet revision web-1 has timed out progressing",
+        ),
+        (
+            (5, 4, 5),
+            false,
+            exceeded,
+            "False ProgressDeadlineExceeded: CloneSet revision web-1 has timed out progressing",
+        ),
+        (
+            (2, 1, 2),
+            false,
+            None,
+            "True CloneSetUpdated: CloneSet is progressing",
+        ),
+        (
+            (5, 4, 5),
+            false,
+            None,
+            "True CloneSetUpdated: CloneSet is progressing",
+        ),
+        (
+            (5, 4, 5),
+            false,
+            Some((reasons::CLONESET_AVAILABLE, 0)),
+            "True CloneSetUpdated: CloneSet is progressing",
+        ),
+    ] {
+        let mut life = Life::new();
+        if let Some((reason, second)) = before {
+            let time = Some(Time(Timestamp::from_second(second).unwrap()));
+            life.status.conditions = Some(vec![Condition {
+                type_: types::PROGRESSING.into(),
+                status: if reason == reasons::PROGRESS_DEADLINE_EXCEEDED {
+                    "False"
+                } else {
+                    "True"
+                }
+                .into(),
+                last_update_time: time.clone(),
+                last_transition_time: time,
+                reason: Some(reason.into()),
+                message: Some(message(reason, "web-1")),
+            }]);
+        }
+        let short = life.pass(1_000, counts, paused);
+        assert_eq!(format!("{short}: {}", life.message()), told, "{counts:?}");
+    }
+}
+
+/// Complete is more than that every pod is there: nothing may be left to come.
+#[test]
+fn a_set_whose_current_revision_is_another_is_not_available_unless_it_has_no_pods() {
+    let mut life = Life::new();
+    life.status.current_revision = Some("web-0".into());
+    assert_eq!(life.pass(0, (5, 5, 5), false), "True CloneSetUpdated");
+    let mut none = CloneSetStatus {
+        update_revision: Some("web-1".into()),
+        current_revision: Some("web-0".into()),
+        ..CloneSetStatus::default()
+    };
+    set_progressing(
+        &mut none,
+        Some("web-1"),
+        0,
+        false,
+        Some(DEADLINE),
+        Timestamp::UNIX_EPOCH,
+    );
+    let reason = none.conditions.as_ref().unwrap()[0].reason.as_deref();
+    assert_eq!(reason, Some(reasons::CLONESET_AVAILABLE));
+}
+
+#[test]
+fn another_reason_moves_the_update_time_and_another_status_both_times() {
+    let mut life = Life::new();
+    let mut times = |second, counts| {
+        life.pass(second, counts, false);
+        let condition = &life.status.conditions.as_ref().unwrap()[0];
+        let second = |time: &Option<Time>| time.as_ref().unwrap().0.as_second();
+        (
+            second(&condition.last_transition_time),
+            second(&condition.last_update_time),
+        )
+    };
+    assert_eq!(times(10, (5, 5, 5)), (10, 10));
+    assert_eq!(times(20, (5, 4, 5)), (10, 20), "still True");
+    assert_eq!(times(200, (5, 4, 5)), (200, 200), "False");
+    assert_eq!(times(300, (5, 4, 5)), (200, 200), "nothing new");
+    assert_eq!(times(400, (5, 5, 5)), (400, 400), "True again");
+}
