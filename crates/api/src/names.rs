@@ -120,8 +120,6 @@ pub mod conditions {
 pub mod reasons {
     /// `Stalled`: a field holds a value that no admission rule should have let through.
     pub const INVALID_SPEC: &str = "InvalidSpec";
-    /// `Stalled`: a field asks for a behaviour this version does not have.
-    pub const NOT_YET_SUPPORTED: &str = "NotYetSupported";
     /// `Stalled`: the API server or a policy takes no pod of this template.
     pub const POD_REFUSED: &str = "PodRefused";
     /// `RunawayCreation`: what the API server stored is not what was sent.

@@ -6,7 +6,7 @@
 
 use crate::conditions::{self, Wanted};
 use crate::phase::Phase;
-use crate::why::{Problem, Runaway, Verdict, Wait};
+use crate::why::{Problem, Runaway, Wait};
 use cloneset_api::CloneSetStatus;
 use cloneset_api::names::{conditions as types, reasons};
 use jiff::Timestamp;
@@ -19,25 +19,20 @@ pub(crate) struct Stall {
 }
 
 impl Stall {
-    /// From what is wrong with the spec. A wrong value outranks an unsupported one: it is wrong in every version.
+    /// From what is wrong with the spec.
     pub(crate) fn of_spec(problems: &[Problem]) -> Option<Self> {
         if problems.is_empty() {
             return None;
         }
-        let unsupported_only = problems
-            .iter()
-            .all(|problem| problem.verdict == Verdict::Unsupported);
-        let reason = if unsupported_only {
-            reasons::NOT_YET_SUPPORTED
-        } else {
-            reasons::INVALID_SPEC
-        };
         let message = problems
             .iter()
             .map(ToString::to_string)
             .collect::<Vec<_>>()
             .join("; ");
-        Some(Self { reason, message })
+        Some(Self {
+            reason: reasons::INVALID_SPEC,
+            message,
+        })
     }
 
     /// From a refusal of the pods themselves: `None` keeps what an earlier pass found.

@@ -11,7 +11,7 @@ use std::fmt;
 /// Something that is not being done now, and what holds it back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wait {
-    /// The spec asks for something this version must not act on; see the `Stalled` condition.
+    /// The spec holds a value for which nothing sensible can stand in; see the `Stalled` condition.
     Stalled,
     /// The CloneSet is being deleted: nothing is created or updated any more.
     Deleting,
@@ -346,8 +346,6 @@ pub enum Verdict {
     InvalidCautious,
     /// The value is wrong and nothing sensible can stand in for it: no pod is changed.
     InvalidBlocking,
-    /// The field asks for something this version cannot do: no pod is changed.
-    Unsupported,
 }
 
 /// Something wrong with a field of the spec.
@@ -357,7 +355,7 @@ pub struct Problem {
     pub field: &'static str,
     /// What stands there.
     pub value: String,
-    /// What should; completes "must be …" or "is …".
+    /// What should; completes "must be …".
     pub rule: String,
     /// What it means.
     pub verdict: Verdict,
@@ -368,7 +366,7 @@ impl Problem {
     pub fn blocks(&self) -> bool {
         match self.verdict {
             Verdict::InvalidCautious => false,
-            Verdict::InvalidBlocking | Verdict::Unsupported => true,
+            Verdict::InvalidBlocking => true,
         }
     }
 }
@@ -376,16 +374,8 @@ impl Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
-            field,
-            value,
-            rule,
-            verdict,
+            field, value, rule, ..
         } = self;
-        match verdict {
-            Verdict::InvalidCautious | Verdict::InvalidBlocking => {
-                write!(f, "{field}: {value} must be {rule}")
-            }
-            Verdict::Unsupported => write!(f, "{field}: {value} is {rule}"),
-        }
+        write!(f, "{field}: {value} must be {rule}")
     }
 }

@@ -6,7 +6,6 @@
 use anyhow::{Context as _, Result, ensure};
 use cloneset_api::CloneSet;
 use cloneset_plan::Desired;
-use cloneset_status::Verdict;
 use e2e::fixtures::{Change, changed, cloneset};
 use e2e::{Namespace, in_namespace};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
@@ -67,10 +66,6 @@ struct Judged {
 async fn judge(ns: &Namespace, object: &Value) -> Result<Judged> {
     let typed: CloneSet = serde_json::from_value(object.clone()).with_context(|| object.to_string())?;
     let problems = Desired::parse(&typed, 0).problems;
-    let invalid = problems.iter().filter(|problem| match problem.verdict {
-        Verdict::InvalidCautious | Verdict::InvalidBlocking => true,
-        Verdict::Unsupported => false,
-    });
     let server = match ns.send(http::Method::POST, "?dryRun=All", object).await {
         Ok(_) => Ok(()),
         // Only the verdict of the rules counts; a server that is not there has none.
@@ -82,7 +77,7 @@ async fn judge(ns: &Namespace, object: &Value) -> Result<Judged> {
     Ok(Judged {
         object: object.to_string(),
         server,
-        invalid: invalid.map(ToString::to_string).collect(),
+        invalid: problems.iter().map(ToString::to_string).collect(),
     })
 }
 

@@ -89,7 +89,7 @@ fn every_problem_is_named_and_the_condition_goes_with_the_last() {
     };
     let problems = [
         problem("spec.a", Verdict::InvalidCautious),
-        problem("spec.b", Verdict::Unsupported),
+        problem("spec.b", Verdict::InvalidBlocking),
     ];
     let stalled = compute(
         &CloneSetStatus::default(),
@@ -103,7 +103,7 @@ fn every_problem_is_named_and_the_condition_goes_with_the_last() {
     assert_eq!(condition.reason.as_deref(), Some("InvalidSpec"));
     assert_eq!(
         condition.message.as_deref(),
-        Some("spec.a: \"x\" must be better; spec.b: \"x\" is better")
+        Some("spec.a: \"x\" must be better; spec.b: \"x\" must be better")
     );
     assert_eq!(compute(&stalled, observed(), at(2)).conditions, Some(vec![]));
 }
