@@ -27,9 +27,10 @@ pub(crate) struct Census {
 impl Census {
     pub(crate) fn of(store: &Store, now: Timestamp) -> Self {
         let limits = Limits::of(&store.cloneset.spec);
+        let template = template_image(store);
         let mut census = Self::default();
         for pod in store.pods().filter(|pod| is_live(pod)) {
-            let is_new = store.image(pod) == template_image(store);
+            let is_new = store.image(pod) == template;
             let ready = is_ready(pod);
             let available = is_available(pod, limits.min_ready_seconds, now);
             let counts = &mut census.counts;
@@ -58,9 +59,11 @@ pub(crate) fn template_image(store: &Store) -> &str {
 /// Image of a template's first container; or, where templates differ in nothing but metadata, what an annotation
 /// `version` says instead.
 pub(crate) fn image_of(template: &serde_json::Value) -> &str {
-    template
-        .pointer("/metadata/annotations/version")
-        .or_else(|| template.pointer("/spec/containers/0/image"))
+    // Asked for at every step, and `Value::pointer` takes its path apart each time.
+    let version = || template.get("metadata")?.get("annotations")?.get("version");
+    let image = || template.get("spec")?.get("containers")?.get(0)?.get("image");
+    version()
+        .or_else(image)
         .and_then(serde_json::Value::as_str)
         .unwrap_or_default()
 }

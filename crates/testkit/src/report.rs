@@ -22,8 +22,10 @@ impl World {
         let after = self.next_status(&stored, desired, plan, acted);
         self.judge(|oracle| oracle.reported(&stored, &after, seen))?;
         let changed = before.as_ref() != Some(&after);
-        self.store
-            .change_cloneset(|cloneset| cloneset.status = Some(after));
+        if changed {
+            self.store
+                .change_cloneset(|cloneset| cloneset.status = Some(after));
+        }
         Ok(changed)
     }
 

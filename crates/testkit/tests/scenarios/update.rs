@@ -5,14 +5,13 @@ use cloneset_status::Wait;
 use cloneset_testkit::World;
 use serde_json::{Value, json};
 
-const ROLLBACK: Features = Features {
-    partition_rollback: true,
-    short_hash: false,
-    exclude_preparing_delete: false,
-    in_place_resize: false,
-    recreate_for_claims: false,
-    kruise_conditions_only: false,
-};
+/// The gate that lets a raised partition bring pods back.
+fn rollback() -> Features {
+    Features {
+        partition_rollback: true,
+        ..Features::default()
+    }
+}
 
 /// What the first pass does about pods of v1 and v2 when the template says v2.
 fn first_pass(replicas: i32, strategy: &Value, pods: &str) -> String {
@@ -68,7 +67,7 @@ fn scenario_126_the_target_is_reached() {
     let mut world = World::of(&spec)
         .template("v2")
         .pods("2 v1 available, 1 v2 available")
-        .with(ROLLBACK);
+        .with(rollback());
     let pass = world.pass().unwrap();
     assert_eq!((pass.to_string().as_str(), pass.plan.waits), ("nothing", vec![]));
 }
@@ -99,7 +98,7 @@ fn scenario_134_a_raised_partition_rolls_back_within_the_limit() {
     let mut world = World::of(&spec)
         .template("v2")
         .pods("3 v1 available, 5 v2 unavailable")
-        .with(ROLLBACK);
+        .with(rollback());
     let pass = world.pass().unwrap();
     assert_eq!(pass.to_string(), "delete 3 v2 for update");
     assert_eq!(pass.plan.waits, [Wait::UpdateBudget { pods: 1 }]);
@@ -178,7 +177,7 @@ fn regression_10_a_raised_partition_brings_pods_back() {
         let mut world = World::of(&spec)
             .template("v2")
             .pods("2 v1 available, 3 v2 available")
-            .with(ROLLBACK);
+            .with(rollback());
         world.take_extremes();
         world.settle().unwrap();
         assert_eq!(world.inventory(), "4 v1 available, 1 v2 available", "{strategy}");

@@ -1,0 +1,213 @@
+//! Random lives: a world, and what people, pods and nodes do in it while the controller works.
+
+use crate::specs::{HELD, KEYS, VALUES, claims, edit, features, is_zero, strategy, version};
+use cloneset_plan::Features;
+use cloneset_status::Pod;
+use cloneset_testkit::{Failure, Fate, World};
+use jiff::SignedDuration;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::test_runner::TestCaseError;
+use serde_json::{Value, json};
+
+/// Something that happens to one of the live pods.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Blow {
+    Mark,
+    /// Put on `podsToDelete`, with a name that no pod has.
+    Name,
+    Label(&'static str, &'static str),
+    Hold,
+    LetGo,
+    DeleteByHand,
+    Vanish,
+    Fail,
+    Crash(u32),
+    LoseClaims,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Step {
+    Edit(Value),
+    Image(String),
+    Blow(Blow, usize),
+    Quota(usize),
+    Die(usize),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let label = (
+        prop::sample::select(KEYS.to_vec()),
+        prop::sample::select(VALUES.to_vec()),
+    );
+    let blow = prop_oneof![
+        Just(Blow::Mark),
+        Just(Blow::Name),
+        label.prop_map(|(key, value)| Blow::Label(key, value)),
+        Just(Blow::Hold),
+        Just(Blow::LetGo),
+        Just(Blow::DeleteByHand),
+        Just(Blow::Vanish),
+        Just(Blow::Fail),
+        (1..20_u32).prop_map(Blow::Crash),
+        Just(Blow::LoseClaims),
+    ];
+    prop_oneof![
+        3 => edit().prop_map(Step::Edit),
+        2 => version().prop_map(Step::Image),
+        3 => (blow, 0..8_usize).prop_map(|(blow, which)| Step::Blow(blow, which)),
+        1 => (0..10_usize).prop_map(Step::Quota),
+        1 => (0..6_usize).prop_map(Step::Die),
+    ]
+}
+
+fn steps() -> impl Strategy<Value = Vec<(u32, Step)>> {
+    vec((0..12_u32, step()), 0..10)
+}
+
+pub(crate) fn fates() -> impl Strategy<Value = Vec<Fate>> {
+    let fate = (0..4_u32, 0..15_u32).prop_map(|(scheduled, ready)| Fate {
+        scheduled_after: Some(scheduled),
+        ready_after: Some(ready),
+    });
+    vec(fate, 1..5)
+}
+
+/// A world and what happens to it.
+#[derive(Clone, Debug)]
+pub(crate) struct Life {
+    replicas: i32,
+    strategy: Value,
+    spread: Vec<&'static str>,
+    claims: Value,
+    pub(crate) features: Features,
+    fates: Vec<Fate>,
+    lag: i64,
+    pub(crate) steps: Vec<(u32, Step)>,
+}
+
+pub(crate) fn life() -> impl Strategy<Value = Life> {
+    let lag = prop_oneof![2 => Just(0_i64), 1 => 1..4_000_i64];
+    let topology = ["kubernetes.io/hostname", "topology.kubernetes.io/zone"];
+    let spread = prop::sample::subsequence(topology.to_vec(), 0..=2);
+    (
+        0..8_i32,
+        strategy(),
+        spread,
+        claims(),
+        features(),
+        fates(),
+        lag,
+        steps(),
+    )
+        .prop_map(
+            |(replicas, strategy, spread, claims, features, fates, lag, steps)| Life {
+                replicas,
+                strategy,
+                spread,
+                claims,
+                features,
+                fates,
+                lag,
+                steps,
+            },
+        )
+}
+
+impl Life {
+    pub(crate) fn world(&self) -> World {
+        let constraint =
+            |key: &&str| json!({"topologyKey": key, "maxSkew": 1, "whenUnsatisfiable": "ScheduleAnyway"});
+        let constraints: Vec<Value> = self.spread.iter().map(constraint).collect();
+        let spec = json!({
+            "replicas": self.replicas, "updateStrategy": self.strategy, "volumeClaimTemplates": self.claims,
+            "template": {"spec": {"topologySpreadConstraints": constraints}}
+        });
+        let mut world = World::of(&spec).with(self.features);
+        world.fates(self.fates.clone());
+        world.set_lag(SignedDuration::from_millis(self.lag));
+        world
+    }
+}
+
+fn take(world: &mut World, step: &Step) {
+    match step {
+        Step::Edit(change) => {
+            world.edit(change);
+            unstick(world);
+        }
+        Step::Image(version) => world.image(version),
+        Step::Quota(pods) => world.quota(Some(*pods)),
+        Step::Die(writes) => world.dies_after(*writes),
+        Step::Blow(blow, which) => {
+            let pods = world.live_pods();
+            let Some(pod) = which.checked_rem(pods.len()).and_then(|index| pods.get(index)) else {
+                return;
+            };
+            strike(world, *blow, pod);
+        }
+    }
+}
+
+fn strike(world: &mut World, blow: Blow, pod: &Pod) {
+    match blow {
+        Blow::Mark => world.mark(pod),
+        Blow::Name => world.name_to_delete(&[pod.name(), "sample-nobody"]),
+        Blow::Label(key, value) => world.label(pod, key, value),
+        Blow::Hold => world.label(pod, HELD, "true"),
+        Blow::LetGo => world.unlabel(pod, HELD),
+        Blow::DeleteByHand => world.delete_by_hand(pod),
+        Blow::Vanish => world.vanish(pod),
+        Blow::Fail => world.fail(pod),
+        Blow::Crash(seconds) => world.crash(pod, Some(seconds)),
+        Blow::LoseClaims => {
+            for claim in world
+                .claims()
+                .iter()
+                .filter(|claim| claim.name().ends_with(pod.name()))
+            {
+                world.delete_claim_by_hand(claim);
+            }
+        }
+    }
+}
+
+/// An edit of single fields may leave neither surge nor unavailability; admission would refuse it.
+pub(crate) fn unstick(world: &mut World) {
+    let strategy = serde_json::to_value(&world.cloneset().spec.update_strategy).unwrap();
+    if strategy["type"] == "InPlaceOnly" && !is_zero(&strategy["maxSurge"]) {
+        world.edit(&json!({"updateStrategy": {"maxSurge": 0, "maxUnavailable": 1}}));
+    } else if is_zero(&strategy["maxSurge"]) && is_zero(&strategy["maxUnavailable"]) {
+        world.edit(&json!({"updateStrategy": {"maxUnavailable": 1}}));
+    }
+}
+
+pub(crate) fn live(world: &mut World, steps: &[(u32, Step)]) -> Result<(), TestCaseError> {
+    for (delay, step) in steps {
+        world.run_for(*delay).map_err(told)?;
+        take(world, step);
+    }
+    world.settle().map_err(told)?;
+    world.quota(None);
+    let_go(world);
+    world.settle().map_err(told)
+}
+
+/// Without its hooks a set moves on by itself. Only a pod that was held when its update was paused, or taken back by the
+/// partition, stays where it is until the update goes on, as in Kruise.
+fn let_go(world: &mut World) {
+    let is_held = |pod: &Pod| pod.label("lifecycle.apps.kruise.io/state") == Some("PreparingUpdate");
+    let any_held = world.live_pods().iter().any(is_held);
+    world.edit(&json!({"lifecycle": null}));
+    if any_held {
+        world
+            .edit(&json!({"updateStrategy": {"paused": false, "partition": 0, "type": "InPlaceIfPossible"}}));
+        unstick(world);
+    }
+}
+
+/// A broken promise fails the test, with its story.
+#[expect(clippy::needless_pass_by_value, reason = "it is what map_err gives")]
+pub(crate) fn told(failure: Failure) -> TestCaseError {
+    TestCaseError::fail(failure.to_string())
+}

@@ -1,0 +1,128 @@
+//! Random specs and edits of them: all of them valid, as admission would let them pass.
+
+use cloneset_plan::Features;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+/// A number of pods or a percentage.
+pub(crate) fn amount(most: i32) -> impl Strategy<Value = Value> {
+    prop_oneof![
+        3 => (0..=most).prop_map(|count| json!(count)),
+        1 => prop::sample::select(vec!["0%", "10%", "20%", "34%", "50%", "75%", "99%", "100%"]).prop_map(|text| json!(text)),
+    ]
+}
+
+pub(crate) fn is_zero(amount: &Value) -> bool {
+    *amount == json!(0) || *amount == json!("0%")
+}
+
+/// Labels that people put on pods, and that orders go by.
+pub(crate) const KEYS: [&str; 2] = ["tier", "shard"];
+pub(crate) const VALUES: [&str; 3] = ["a", "b-2", "b-10"];
+
+/// An order of updates: by weights, by keys, or none; and labels to scatter.
+fn order() -> impl Strategy<Value = (Value, Value)> {
+    let label = || {
+        (
+            prop::sample::select(KEYS.to_vec()),
+            prop::sample::select(VALUES.to_vec()),
+        )
+    };
+    let weight = (0..=100_i32, label()).prop_map(
+        |(weight, (key, value))| json!({"weight": weight, "matchSelector": {"matchLabels": {key: value}}}),
+    );
+    let key = prop::sample::select(KEYS.to_vec()).prop_map(|key| json!({"orderedKey": key}));
+    let priority = prop_oneof![
+        2 => Just(Value::Null),
+        1 => vec(weight, 1..4).prop_map(|terms| json!({"weightPriority": terms})),
+        1 => vec(key, 1..3).prop_map(|keys| json!({"orderPriority": keys})),
+    ];
+    let scatter = prop_oneof![
+        2 => Just(Value::Null),
+        1 => prop::collection::btree_set(label(), 1..3).prop_map(|terms| {
+            json!(terms.into_iter().map(|(key, value)| json!({"key": key, "value": value})).collect::<Vec<_>>())
+        }),
+    ];
+    (priority, scatter)
+}
+
+/// A valid update strategy: one of maxSurge and maxUnavailable is above 0.
+pub(crate) fn strategy() -> impl Strategy<Value = Value> {
+    let type_ = prop_oneof![
+        4 => Just("ReCreate"), 4 => Just("InPlaceIfPossible"), 2 => Just("InPlaceOnly"), 1 => Just("OnDelete")
+    ];
+    let numbers = (amount(7), amount(3), amount(3), prop::bool::weighted(0.15), type_);
+    (numbers, order(), grace()).prop_map(
+        |((partition, surge, unavailable, paused, type_), (priority, scatter), grace)| {
+            let surge = if type_ == "InPlaceOnly" { json!(0) } else { surge };
+            let stuck = is_zero(&surge) && is_zero(&unavailable);
+            let unavailable = if stuck { json!(1) } else { unavailable };
+            json!({
+                "type": type_, "partition": partition, "maxSurge": surge, "maxUnavailable": unavailable,
+                "paused": paused, "priorityStrategy": priority, "scatterStrategy": scatter,
+                "inPlaceUpdateStrategy": {"gracePeriodSeconds": grace}
+            })
+        },
+    )
+}
+
+fn grace() -> impl Strategy<Value = i32> {
+    prop_oneof![3 => Just(0), 1 => 1..20_i32]
+}
+
+/// The types that move pods by themselves.
+pub(crate) fn moving_type() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec!["ReCreate", "InPlaceIfPossible", "InPlaceOnly"])
+}
+
+pub(crate) fn version() -> impl Strategy<Value = String> {
+    (1..=4).prop_map(|number| format!("v{number}"))
+}
+
+/// A change of the spec; `null` leaves nothing of the old value.
+pub(crate) fn edit() -> impl Strategy<Value = Value> {
+    let scale_limit = prop_oneof![3 => Just(Value::Null), 1 => (1..4).prop_map(|count| json!(count))];
+    prop_oneof![
+        3 => (0..8).prop_map(|replicas| json!({"replicas": replicas})),
+        3 => amount(7).prop_map(|partition| json!({"updateStrategy": {"partition": partition}})),
+        3 => strategy().prop_map(|strategy| json!({"updateStrategy": strategy})),
+        1 => any::<bool>().prop_map(|paused| json!({"updateStrategy": {"paused": paused}})),
+        1 => prop::sample::select(vec![0, 1, 7, 30]).prop_map(|seconds| json!({"minReadySeconds": seconds})),
+        1 => scale_limit.prop_map(|limit| json!({"scaleStrategy": {"maxUnavailable": limit}})),
+        1 => any::<bool>().prop_map(|off| json!({"scaleStrategy": {"disablePVCReuse": off}})),
+        1 => (0..3).prop_map(|limit| json!({"revisionHistoryLimit": limit})),
+        2 => hooks().prop_map(|hooks| json!({"lifecycle": hooks})),
+    ]
+}
+
+/// The label of every hook.
+pub(crate) const HELD: &str = "example.com/held";
+
+/// Hooks by one label; whoever acts on them puts it on pods and takes it off as they like.
+fn hooks() -> impl Strategy<Value = Value> {
+    let hook = || {
+        let marks = any::<bool>()
+            .prop_map(|marks| json!({"labelsHandler": {HELD: "true"}, "markPodNotReady": marks}));
+        prop_oneof![1 => Just(Value::Null), 1 => marks]
+    };
+    (hook(), hook(), hook()).prop_map(
+        |(normal, update, delete)| json!({"preNormal": normal, "inPlaceUpdate": update, "preDelete": delete}),
+    )
+}
+
+pub(crate) fn features() -> impl Strategy<Value = Features> {
+    (any::<bool>(), any::<bool>()).prop_map(|(partition_rollback, short_hash)| Features {
+        partition_rollback,
+        short_hash,
+        ..Features::default()
+    })
+}
+
+/// No claims, one for each pod, or two.
+pub(crate) fn claims() -> impl Strategy<Value = Value> {
+    let template =
+        |name: &&str| json!({"metadata": {"name": name}, "spec": {"accessModes": ["ReadWriteOnce"]}});
+    prop::sample::select(vec![&[] as &[&str], &["data"], &["data", "logs"]])
+        .prop_map(move |names| names.iter().map(template).collect())
+}
