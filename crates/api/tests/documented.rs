@@ -1,12 +1,15 @@
-//! The reference and the code name the same conditions, reasons and events, and what may go wrong has a section that
-//! says what to do.
+//! The reference and the code name the same things, and what may go wrong has a section that says what to do.
 
 #![allow(
     missing_docs,
     clippy::unwrap_used,
+    clippy::indexing_slicing,
     clippy::panic,
     reason = "a failed test is the point of a panic"
 )]
+
+#[path = "documented/compatibility.rs"]
+mod compatibility;
 
 use std::collections::BTreeSet;
 
@@ -20,6 +23,12 @@ fn constants(module: &str) -> BTreeSet<&'static str> {
     let body = start.split_once("\n}").unwrap().0;
     let value = |line: &'static str| line.split_once("&str = \"")?.1.strip_suffix("\";");
     body.lines().filter_map(|line| value(line.trim())).collect()
+}
+
+/// The modules of `names.rs`.
+fn modules() -> BTreeSet<&'static str> {
+    let name = |line: &'static str| line.strip_prefix("pub mod ")?.strip_suffix(" {");
+    NAMES.lines().filter_map(name).collect()
 }
 
 /// The words in backticks in some columns of the table under a heading.

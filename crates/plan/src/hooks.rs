@@ -78,3 +78,43 @@ impl Hooks {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn every_hook_goes_by_labels_and_by_finalizers() {
+        let handlers = json!({"labelsHandler": {"held": "true"}, "finalizersHandler": ["example.com/held"]});
+        for (name, of) in [
+            (
+                "preDelete",
+                (|hooks| hooks.pre_delete) as fn(Hooks) -> Option<Hook>,
+            ),
+            ("inPlaceUpdate", |hooks| hooks.in_place_update),
+            ("preNormal", |hooks| hooks.pre_normal),
+        ] {
+            let lifecycle: Lifecycle = serde_json::from_value(json!({ name: handlers })).unwrap();
+            let hook = of(Hooks::of(Some(&lifecycle))).unwrap();
+            // What is on the pod => is it held by one of them, are all of them there?
+            for (on_pod, verdict) in [
+                (json!({}), (false, false)),
+                (json!({"labels": {"held": "false"}}), (false, false)),
+                (json!({"labels": {"held": "true"}}), (true, false)),
+                (json!({"finalizers": ["example.com/held"]}), (true, false)),
+                (
+                    json!({"labels": {"held": "true"}, "finalizers": ["example.com/other", "example.com/held"]}),
+                    (true, true),
+                ),
+            ] {
+                let pod: Pod = serde_json::from_value(json!({ "metadata": on_pod })).unwrap();
+                assert_eq!(
+                    (hook.holds(&pod), hook.is_complete(&pod)),
+                    verdict,
+                    "{name} {on_pod}"
+                );
+            }
+        }
+    }
+}

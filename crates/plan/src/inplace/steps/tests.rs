@@ -71,6 +71,35 @@ fn scenario_170_the_grace_period_that_was_written_counts() {
     );
 }
 
+/// As old versions of Kruise left it: read under the old keys, written under the new ones alone.
+#[test]
+fn what_stands_under_the_old_keys_is_taken_over_and_removed() {
+    let mut old = json!({});
+    for (old_key, key) in [
+        (annotations::LEGACY_IN_PLACE_STATE, annotations::IN_PLACE_STATE),
+        (annotations::LEGACY_IN_PLACE_GRACE, annotations::IN_PLACE_GRACE),
+    ] {
+        old[old_key] = waiting()[key].clone();
+    }
+    let pod = pod(&old, &json!({}));
+    assert_eq!(
+        at(&pod, "2026-01-01T01:00:00Z"),
+        Stage::Draining("2026-01-01T01:00:30Z".parse().unwrap())
+    );
+    let Stage::Due(change) = at(&pod, "2026-01-01T01:00:30Z") else {
+        panic!()
+    };
+    assert_eq!(change.images["c1"], "foo2");
+    let written = &change.metadata.annotations;
+    assert!(written[annotations::IN_PLACE_STATE].is_some());
+    for gone in [
+        annotations::LEGACY_IN_PLACE_STATE,
+        annotations::LEGACY_IN_PLACE_GRACE,
+    ] {
+        assert_eq!(written[gone], None);
+    }
+}
+
 #[test]
 fn what_cannot_be_told_is_done_again_from_the_template() {
     for junk in ["{", r#"{"revision":"other","containerImages":{"c1":"foo9"}}"#] {
