@@ -1,5 +1,5 @@
-//! `cargo xtask demo`: the partition release on a real cluster, from nothing, with every command shown as a person
-//! would type it.
+//! `cargo xtask demo`: the partition release on a real cluster, by re-creation or in place, from nothing, with every
+//! command shown as a person would type it.
 //!
 //! It puts the parts in order and says how to go on. It must not touch more of a cluster that is not its own than
 //! the two namespaces and the CRD that it makes there.
@@ -9,6 +9,7 @@ mod install;
 mod report;
 mod screen;
 mod session;
+mod steps;
 mod view;
 mod walk;
 
@@ -31,6 +32,9 @@ pub(crate) struct Options {
     /// The controller's image, where that cluster can pull it
     #[arg(long, value_name = "REPO:TAG", requires = "context")]
     image: Option<String>,
+    /// Change the pods in place instead of re-creating them
+    #[arg(long)]
+    in_place: bool,
 }
 
 /// Runs the demo; fails when a step of the release does not come true.
@@ -43,11 +47,24 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     };
     heading("The controller, with Helm");
     install::install(&session, &installation)?;
-    heading("The partition release: 5 pods, and a new version that reaches as many of them as you say");
+    let (title, name, steps) = if options.in_place {
+        (
+            "The partition release in place: 5 pods, of which as many as you say change, and none is replaced",
+            "partition release in place",
+            &steps::IN_PLACE[..],
+        )
+    } else {
+        (
+            "The partition release: 5 pods, and a new version that reaches as many of them as you say",
+            "partition release",
+            &steps::RECREATE[..],
+        )
+    };
+    heading(title);
     let walking = Instant::now();
-    walk::walk(&session, &installation)?;
+    walk::walk(&session, &installation, steps)?;
     println!(
-        "\nThat was the partition release: {} for the walk, {} in all.\n\n{}",
+        "\nThat was the {name}: {} for the walk, {} in all.\n\n{}",
         seconds(walking.elapsed()),
         seconds(started.elapsed()),
         how_to_go_on(&session, &installation)

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use cloneset_api::names::conditions;
 
-use super::view::View;
+use super::view::{Identity, Pod, View};
 
 /// What a step leads to.
 #[derive(Debug, Clone, Copy)]
@@ -22,11 +22,13 @@ pub(super) struct Expectation {
     pub(super) never_below: usize,
     /// The image of the new revision.
     pub(super) image: &'static str,
+    /// How often the container of a pod of the new revision has restarted, when nobody else's has; not asked without.
+    pub(super) restarts: Option<i64>,
 }
 
 impl Expectation {
     /// What is not so yet; nothing when the step has come true.
-    pub(super) fn missing(&self, before: &BTreeSet<String>, view: &View) -> Vec<String> {
+    pub(super) fn missing(&self, before: &BTreeSet<Identity>, view: &View) -> Vec<String> {
         let mut missing = self.missing_in_status(view);
         let mut demand = |so: bool, what: String| {
             if !so {
@@ -36,7 +38,7 @@ impl Expectation {
         let count = |found: usize, wanted: usize, what: &str| {
             (found == wanted, format!("{found} {what}, not {wanted}"))
         };
-        let kept = view.uids().intersection(before).count();
+        let kept = view.identities().intersection(before).count();
         for (so, what) in [
             count(view.pods.len(), self.replicas, "pods"),
             count(view.ready(), self.replicas, "pods ready"),
@@ -51,7 +53,20 @@ impl Expectation {
                 format!("{} is of the new revision and runs {}", pod.name, pod.image),
             );
         }
+        for (pod, wanted) in self.restarts_of(view) {
+            demand(
+                pod.restarts == wanted,
+                format!("{}: {} restarts, not {wanted}", pod.name, pod.restarts),
+            );
+        }
         missing
+    }
+
+    /// How often each pod's container should have restarted, where that is asked.
+    fn restarts_of<'a>(&self, view: &'a View) -> impl Iterator<Item = (&'a Pod, i64)> {
+        let of_new = self.restarts;
+        view.staying()
+            .filter_map(move |pod| Some((pod, if pod.is_new { of_new? } else { of_new.map(|_| 0)? })))
     }
 
     fn missing_in_status(&self, view: &View) -> Vec<String> {
@@ -138,6 +153,7 @@ impl Expectation {
 mod tests {
     use super::*;
     use crate::demo::view::tests::{pod, view};
+    use serde_json::{Value, json};
 
     const ONE_OF_THREE: Expectation = Expectation {
         replicas: 3,
@@ -146,10 +162,67 @@ mod tests {
         kept: 2,
         never_below: 2,
         image: "nginx:alpine",
+        restarts: None,
     };
 
-    fn before() -> BTreeSet<String> {
-        ["sample-0", "sample-1", "sample-2"].map(str::to_owned).into()
+    fn before() -> BTreeSet<Identity> {
+        let pods = ["sample-0", "sample-1", "sample-2"].map(|name| pod(name, "a", "True", false));
+        view(&pods).identities()
+    }
+
+    /// The same in place.
+    fn in_place() -> Expectation {
+        Expectation {
+            kept: 3,
+            restarts: Some(1),
+            ..ONE_OF_THREE
+        }
+    }
+
+    /// `sample-0` has the new revision; its container restarted so often.
+    fn moved(restarts: i64) -> [Value; 3] {
+        let mut moved = pod("sample-0", "b", "True", false);
+        moved["status"]["containerStatuses"] = json!([{ "restartCount": restarts }]);
+        [
+            moved,
+            pod("sample-1", "a", "True", false),
+            pod("sample-2", "a", "True", false),
+        ]
+    }
+
+    #[test]
+    fn in_place_the_pod_that_moved_is_the_same_and_its_container_restarted_once() {
+        assert_eq!(
+            in_place().missing(&before(), &view(&moved(1))),
+            Vec::<String>::new()
+        );
+        for wrong in [0, 2] {
+            assert_eq!(
+                in_place().missing(&before(), &view(&moved(wrong))),
+                [format!("sample-0: {wrong} restarts, not 1")]
+            );
+        }
+    }
+
+    #[test]
+    fn a_pod_of_the_same_name_with_another_uid_or_address_is_another_pod() {
+        for (pointer, value) in [("/metadata/uid", "other"), ("/status/podIP", "10.0.0.9")] {
+            let mut pods = moved(1);
+            let (parent, field) = pointer.rsplit_once('/').expect("a path");
+            pods[0].pointer_mut(parent).expect("an object")[field] = json!(value);
+            let missing = in_place().missing(&before(), &view(&pods));
+            assert_eq!(missing, ["2 pods of before, not 3"], "{pointer}");
+        }
+    }
+
+    #[test]
+    fn a_restart_of_a_pod_that_stayed_behind_is_noticed() {
+        let mut pods = moved(1);
+        pods[2]["status"]["containerStatuses"] = json!([{ "restartCount": 1 }]);
+        assert_eq!(
+            in_place().missing(&before(), &view(&pods)),
+            ["sample-2: 1 restarts, not 0"]
+        );
     }
 
     #[test]

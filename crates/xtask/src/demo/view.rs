@@ -25,19 +25,29 @@ pub(super) struct View {
     pub(super) pods: Vec<Pod>,
 }
 
+/// What a pod keeps as long as it is the same pod.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Identity {
+    name: String,
+    uid: String,
+    address: String,
+}
+
 /// One pod.
 #[derive(Debug, Clone)]
 pub(super) struct Pod {
     pub(super) name: String,
-    pub(super) uid: String,
+    uid: String,
     pub(super) image: String,
     /// Of the revision that the CloneSet moves to.
     pub(super) is_new: bool,
     pub(super) is_ready: bool,
     pub(super) is_leaving: bool,
+    /// Of its container.
+    pub(super) restarts: i64,
     revision: String,
     phase: String,
-    node: String,
+    address: String,
     created: Option<Timestamp>,
 }
 
@@ -96,8 +106,13 @@ impl View {
     }
 
     /// Which pods there are: a pod that is replaced is another one.
-    pub(super) fn uids(&self) -> BTreeSet<String> {
-        self.staying().map(|pod| pod.uid.clone()).collect()
+    pub(super) fn identities(&self) -> BTreeSet<Identity> {
+        let identity = |pod: &Pod| Identity {
+            name: pod.name.clone(),
+            uid: pod.uid.clone(),
+            address: pod.address.clone(),
+        };
+        self.staying().map(identity).collect()
     }
 
     /// One line, the same as long as nothing changes.
@@ -126,7 +141,9 @@ impl View {
 
     /// The pods, and the CloneSet's columns as `kubectl get clone` has them.
     pub(super) fn table(&self, now: Timestamp) -> String {
-        let head = ["POD", "REVISION", "IMAGE", "READY", "STATUS", "AGE", "NODE"];
+        let head = [
+            "POD", "REVISION", "IMAGE", "READY", "STATUS", "RESTARTS", "AGE", "IP",
+        ];
         let mut rows = vec![head.map(str::to_owned).to_vec()];
         rows.extend(self.pods.iter().map(|pod| pod.row(now)));
         let mut text = aligned(&rows);
@@ -176,7 +193,11 @@ impl Pod {
             is_leaving: pod.pointer("/metadata/deletionTimestamp").is_some(),
             revision: short(revision_of(pod)).to_owned(),
             phase: waiting_for(pod).unwrap_or_else(|| text(pod, "/status/phase")),
-            node: text(pod, "/spec/nodeName"),
+            address: text(pod, "/status/podIP"),
+            restarts: pod
+                .pointer("/status/containerStatuses/0/restartCount")
+                .and_then(Value::as_i64)
+                .unwrap_or_default(),
             created: text(pod, "/metadata/creationTimestamp").parse().ok(),
         }
     }
@@ -197,8 +218,9 @@ impl Pod {
             self.image.clone(),
             if self.is_ready { "yes" } else { "no" }.to_owned(),
             status.to_owned(),
+            self.restarts.to_string(),
             format!("{age}s"),
-            self.node.clone(),
+            self.address.clone(),
         ]
     }
 }
@@ -277,8 +299,10 @@ pub(super) mod tests {
                 "name": name, "uid": name, "creationTimestamp": "2026-01-02T03:04:05Z",
                 "labels": { "controller-revision-hash": revision },
             },
-            "spec": { "nodeName": "local", "containers": [{ "name": "nginx", "image": "nginx:alpine" }] },
-            "status": { "phase": "Running", "conditions": [{ "type": "Ready", "status": ready }] },
+            "spec": { "containers": [{ "name": "nginx", "image": "nginx:alpine" }] },
+            "status": {
+                "phase": "Running", "podIP": "10.0.0.7", "conditions": [{ "type": "Ready", "status": ready }],
+            },
         });
         if leaving {
             pod["metadata"]["deletionTimestamp"] = json!("2026-01-02T03:04:06Z");
@@ -313,10 +337,10 @@ pub(super) mod tests {
         let now = "2026-01-02T03:04:15Z".parse().expect("a time");
         assert_eq!(
             view.table(now),
-            "POD        REVISION   IMAGE          READY   STATUS        AGE   NODE\n\
-             sample-1   a (old)    nginx:alpine   yes     Running       10s   local\n\
-             sample-2   a (old)    nginx:alpine   no      Terminating   10s   local\n\
-             sample-3   b (new)    nginx:alpine   no      Running       10s   local\n\
+            "POD        REVISION   IMAGE          READY   STATUS        RESTARTS   AGE   IP\n\
+             sample-1   a (old)    nginx:alpine   yes     Running       0          10s   10.0.0.7\n\
+             sample-2   a (old)    nginx:alpine   no      Terminating   0          10s   10.0.0.7\n\
+             sample-3   b (new)    nginx:alpine   no      Running       0          10s   10.0.0.7\n\
              \n\
              DESIRED   UPDATED   UPDATED_READY   UPDATED_AVAILABLE   READY   TOTAL\n\
              3         1         1               1                   3       3\n"
