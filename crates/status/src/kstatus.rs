@@ -183,7 +183,7 @@ fn counted(status: &CloneSetStatus, replicas: i32) -> String {
 
 /// Waits that last. The others are over before anybody could read them, have a condition of their own, or come and go
 /// with every attempt: a message that changes costs a write.
-fn is_telling(wait: &Wait) -> bool {
+pub(crate) fn is_telling(wait: &Wait) -> bool {
     !matches!(
         wait,
         Wait::Stalled | Wait::Deleting | Wait::ScalingFirst | Wait::BackingOff | Wait::RunawayCreation

@@ -379,3 +379,6 @@ impl fmt::Display for Problem {
         write!(f, "{field}: {value} must be {rule}")
     }
 }
+
+#[cfg(test)]
+mod tests;
