@@ -22,6 +22,8 @@ pub(crate) struct Census {
     pub(crate) new_unproven: i32,
     /// Pods of other versions that are not available.
     pub(crate) old_unproven: i32,
+    /// Pods that are not available and that nobody asked to delete.
+    pub(crate) awaited: i32,
 }
 
 impl Census {
@@ -46,6 +48,7 @@ impl Census {
             census.old_kept += i32::from(!is_new && kept);
             census.new_unproven += i32::from(is_new && !available);
             census.old_unproven += i32::from(!is_new && !available);
+            census.awaited += i32::from(!available && !is_named(store, pod));
         }
         census
     }

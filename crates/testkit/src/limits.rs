@@ -12,6 +12,8 @@ pub struct Limits {
     pub surge: i32,
     /// Pods that may be unavailable.
     pub unavailable: i32,
+    /// Unavailable pods at which no more are created; `i32::MAX` without a limit.
+    pub scale_unavailable: i32,
     /// Pods that keep an old version.
     pub partition: i32,
     /// Does the partition, as written, let go of every pod?
@@ -57,11 +59,17 @@ impl Limits {
                     text.ends_with('%') && text.bytes().all(|byte| matches!(byte, b'0' | b'.' | b'%'))
                 }
             };
+        let throttle = spec.scale_strategy.as_ref();
+        let scale_unavailable = match throttle.and_then(|scale| scale.max_unavailable.as_ref()) {
+            None => i32::MAX,
+            Some(written) => written.resolve(replicas, Rounding::Up).unwrap_or(0),
+        };
         let min_ready_seconds = spec.min_ready_seconds.unwrap_or(0).max(0);
         Self {
             replicas,
             surge,
             unavailable,
+            scale_unavailable,
             partition,
             updates_all,
             min_ready_seconds,

@@ -52,6 +52,12 @@ impl<'a> Oracle<'a> {
         rule(!is_move || moved <= most, || {
             format!("S3: a create makes {moved} pods of the new version, replicas - partition is {most}")
         })?;
+        let (awaited, most) = (census.awaited, limits.scale_unavailable);
+        rule(awaited <= most, || {
+            format!(
+                "scale: a create makes {awaited} pods that are not available, scaleStrategy.maxUnavailable is {most}"
+            )
+        })?;
         self.ids_are_unique(&new.id)?;
         self.claims_are_there(new, manifest)?;
         self.is_its_template(new, manifest)

@@ -44,7 +44,11 @@ enum Command {
     /// From nothing to the partition release on a real cluster
     Demo(demo::Options),
     /// Get every term of the numbers wrong, one at a time, and demand that a vector notices
-    Mutants,
+    Mutants {
+        /// Get a budget wrong by one instead, and demand that the random histories notice
+        #[arg(long)]
+        histories: bool,
+    },
     /// Build the controller's image, without Docker
     Image {
         /// The archive to write [default: target/image/cloneset.tar]
@@ -89,7 +93,8 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Cluster(command) => cluster::run(command),
         Command::Demo(options) => demo::run(&options),
         Command::Image { output, tag } => image::run(tag, output),
-        Command::Mutants => mutants::run(&repository_root()?),
+        Command::Mutants { histories: true } => mutants::histories(&repository_root()?),
+        Command::Mutants { histories: false } => mutants::run(&repository_root()?),
         Command::Test(options) => test::run(&options),
     }
 }

@@ -4,6 +4,7 @@
 //! vectors alone and run; a vector must fail. A mistake that no vector notices, one that does not compile, and a
 //! list entry that no longer fits the code are all failures of this command. It must never write to the sources.
 
+mod histories;
 mod list;
 mod trial;
 
@@ -15,6 +16,17 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use trial::{Outcome, Trial};
+
+/// Tries the vectors and the random histories.
+pub(crate) fn run_all(root: &Path) -> Result<()> {
+    run(root)?;
+    histories(root)
+}
+
+/// Tries whether the random histories find a mistake by one in a budget.
+pub(crate) fn histories(root: &Path) -> Result<()> {
+    histories::run(root)
+}
 
 /// Tries every listed mutation and fails with those that nothing caught.
 pub(crate) fn run(root: &Path) -> Result<()> {

@@ -5,7 +5,7 @@
 
 mod audit;
 mod budget;
-mod cargo;
+pub(crate) mod cargo;
 mod crates;
 mod deny;
 mod end_to_end;

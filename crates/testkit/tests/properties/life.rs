@@ -1,6 +1,6 @@
 //! Random lives: a world, and what people, pods and nodes do in it while the controller works.
 
-use crate::specs::{HELD, KEYS, VALUES, claims, edit, features, is_zero, strategy, version};
+use crate::specs::{HELD, KEYS, VALUES, claims, edit, features, is_zero, scale_limit, strategy, version};
 use cloneset_plan::Features;
 use cloneset_status::Pod;
 use cloneset_testkit::{Failure, Fate, World};
@@ -78,6 +78,7 @@ pub(crate) fn fates() -> impl Strategy<Value = Vec<Fate>> {
 pub(crate) struct Life {
     replicas: i32,
     strategy: Value,
+    scale_limit: Value,
     spread: Vec<&'static str>,
     claims: Value,
     pub(crate) features: Features,
@@ -90,28 +91,21 @@ pub(crate) fn life() -> impl Strategy<Value = Life> {
     let lag = prop_oneof![2 => Just(0_i64), 1 => 1..4_000_i64];
     let topology = ["kubernetes.io/hostname", "topology.kubernetes.io/zone"];
     let spread = prop::sample::subsequence(topology.to_vec(), 0..=2);
-    (
-        0..8_i32,
-        strategy(),
-        spread,
-        claims(),
-        features(),
-        fates(),
-        lag,
-        steps(),
-    )
-        .prop_map(
-            |(replicas, strategy, spread, claims, features, fates, lag, steps)| Life {
-                replicas,
-                strategy,
-                spread,
-                claims,
-                features,
-                fates,
-                lag,
-                steps,
-            },
-        )
+    let set = (0..8_i32, strategy(), scale_limit(), spread, claims(), features());
+    (set, fates(), lag, steps()).prop_map(|(set, fates, lag, steps)| {
+        let (replicas, strategy, scale_limit, spread, claims, features) = set;
+        Life {
+            replicas,
+            strategy,
+            scale_limit,
+            spread,
+            claims,
+            features,
+            fates,
+            lag,
+            steps,
+        }
+    })
 }
 
 impl Life {
@@ -121,6 +115,7 @@ impl Life {
         let constraints: Vec<Value> = self.spread.iter().map(constraint).collect();
         let spec = json!({
             "replicas": self.replicas, "updateStrategy": self.strategy, "volumeClaimTemplates": self.claims,
+            "scaleStrategy": {"maxUnavailable": self.scale_limit},
             "template": {"spec": {"topologySpreadConstraints": constraints}}
         });
         let mut world = World::of(&spec).with(self.features);

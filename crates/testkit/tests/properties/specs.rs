@@ -82,18 +82,22 @@ pub(crate) fn version() -> impl Strategy<Value = String> {
 
 /// A change of the spec; `null` leaves nothing of the old value.
 pub(crate) fn edit() -> impl Strategy<Value = Value> {
-    let scale_limit = prop_oneof![3 => Just(Value::Null), 1 => (1..4).prop_map(|count| json!(count))];
     prop_oneof![
         3 => (0..8).prop_map(|replicas| json!({"replicas": replicas})),
         3 => amount(7).prop_map(|partition| json!({"updateStrategy": {"partition": partition}})),
         3 => strategy().prop_map(|strategy| json!({"updateStrategy": strategy})),
         1 => any::<bool>().prop_map(|paused| json!({"updateStrategy": {"paused": paused}})),
         1 => prop::sample::select(vec![0, 1, 7, 30]).prop_map(|seconds| json!({"minReadySeconds": seconds})),
-        1 => scale_limit.prop_map(|limit| json!({"scaleStrategy": {"maxUnavailable": limit}})),
+        1 => scale_limit().prop_map(|limit| json!({"scaleStrategy": {"maxUnavailable": limit}})),
         1 => any::<bool>().prop_map(|off| json!({"scaleStrategy": {"disablePVCReuse": off}})),
         1 => (0..3).prop_map(|limit| json!({"revisionHistoryLimit": limit})),
         2 => hooks().prop_map(|hooks| json!({"lifecycle": hooks})),
     ]
+}
+
+/// How many unavailable pods stop creation.
+pub(crate) fn scale_limit() -> impl Strategy<Value = Value> {
+    prop_oneof![2 => Just(Value::Null), 1 => (1..4).prop_map(|count| json!(count))]
 }
 
 /// The label of every hook.

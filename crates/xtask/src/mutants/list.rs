@@ -98,7 +98,7 @@ fn one_line(snippet: &str) -> String {
 
 /// Replaces `from` by `to` in the function that `place` names. Both texts must be found exactly once, so that the
 /// list cannot fall behind the code unnoticed.
-fn mutate(source: &str, place: &str, from: &str, to: &str) -> Result<String> {
+pub(super) fn mutate(source: &str, place: &str, from: &str, to: &str) -> Result<String> {
     let start = only(source, place).context("the place")?;
     let (before, function) = source.split_at(start);
     let body = place.len();

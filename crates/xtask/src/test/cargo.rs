@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 
 /// cargo, without the variables that `cargo run` set for this program: build scripts that look at them would run
 /// again, and with them half of the dependencies, each time somebody changes between `cargo test` and this command.
-pub(super) fn command() -> Result<Command> {
+pub(crate) fn command() -> Result<Command> {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));
     command.current_dir(crate::repository_root()?);
     for (name, _) in env::vars_os() {
@@ -44,7 +44,7 @@ pub(super) fn output(arguments: &[&str]) -> Result<String> {
 }
 
 /// Where cargo builds.
-pub(super) fn target(root: &Path) -> Result<PathBuf> {
+pub(crate) fn target(root: &Path) -> Result<PathBuf> {
     Ok(match env::var_os("CARGO_TARGET_DIR") {
         Some(target) => env::current_dir()?.join(target),
         None => root.join("target"),

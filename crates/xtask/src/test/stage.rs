@@ -76,7 +76,9 @@ impl Stage {
             Self::Lints => "clippy on every target; a warning is an error",
             Self::Alone => "every crate builds without its neighbours' features",
             Self::Unit => "unit, property and golden tests",
-            Self::Mutants => "every term of the numbers is noticed by a vector",
+            Self::Mutants => {
+                "every term of the numbers is noticed by a vector, a budget wrong by one by random histories"
+            }
             Self::Deny => "licences, duplicates and sources of dependencies",
             Self::Chart => "lint and render of the Helm charts",
             Self::Image => "the controller's image, without Docker",
@@ -97,7 +99,7 @@ impl Stage {
             }
             Self::Alone => crates::check_alone(&root)?,
             Self::Unit => cargo::run(&["test", "--workspace", "--exclude", "e2e", "--locked"])?,
-            Self::Mutants => mutants::run(&root)?,
+            Self::Mutants => mutants::run_all(&root)?,
             Self::Deny => deny::check(&root)?,
             Self::Chart => chart::check(&cluster::helm()?)?,
             Self::Image => image::run(None, None)?,
