@@ -381,3 +381,32 @@ fn a_re_create_update_waits_for_the_hook_too_and_is_not_regretted() {
     }
     assert_eq!(world.inventory(), "2 v2 available");
 }
+
+/// Gate `PreparingUpdateAsUpdate` (`behaviour.md` 4.3): the pod that is missing is one of the version that stays behind.
+#[test]
+fn with_its_gate_scaling_out_beside_a_held_pod_keeps_the_partition() {
+    for (gate, new_pods) in [(false, 1), (true, 0)] {
+        let features = cloneset_plan::Features {
+            preparing_update_as_update: gate,
+            ..cloneset_plan::Features::default()
+        };
+        let mut strategy = in_place();
+        strategy["partition"] = json!(2);
+        let mut world = world(3, &strategy, &hook("inPlaceUpdate")).with(features);
+        world.image("v2");
+        world.settle().unwrap();
+        let preparing = |pod: &Pod| pod.label(labels::LIFECYCLE_STATE) == Some("PreparingUpdate");
+        let held = world.live_pods().into_iter().find(preparing).unwrap();
+        world.edit(&json!({"replicas": 4, "updateStrategy": {"partition": 3}}));
+        world.settle().unwrap();
+        assert_eq!(world.live_pods().len(), 4);
+        assert_eq!(world.pods_of("v2").len(), new_pods, "gate {gate}");
+        if gate {
+            world.unlabel(&held, HELD);
+            world.settle().unwrap();
+            world.label(&held, HELD, "true");
+            world.settle().unwrap();
+            assert_eq!(world.inventory(), "3 v1 available, 1 v2 available");
+        }
+    }
+}
