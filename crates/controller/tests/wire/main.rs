@@ -46,11 +46,16 @@ struct Running {
 
 impl Running {
     fn start(server: &Server) -> Self {
-        Self::start_at(server, Arc::new(|| "2026-01-01T01:00:00Z".parse().unwrap()))
+        Self::start_at(server, standing_clock())
     }
 
     /// With a clock of one's own.
     fn start_at(server: &Server, clock: Clock) -> Self {
+        Self::start_in(server, clock, "")
+    }
+
+    /// Looking after one namespace only, or after all of them when it is empty.
+    fn start_in(server: &Server, clock: Clock, namespace: &str) -> Self {
         let (events, arriving) = events::channel();
         let metrics = Metrics::default();
         let context = Arc::new(Context::new(
@@ -62,7 +67,7 @@ impl Running {
             Arc::new(|| 7),
         ));
         let mut tasks = JoinSet::new();
-        watch_all(&mut tasks, &context, "");
+        watch_all(&mut tasks, &context, namespace);
         let sender = events::run(Arc::clone(&context), "test".into(), arriving);
         tasks.spawn(async move {
             sender.await;
@@ -145,6 +150,11 @@ impl Running {
             .map(told)
             .collect()
     }
+}
+
+/// A clock that stands still.
+fn standing_clock() -> Clock {
+    Arc::new(|| "2026-01-01T01:00:00Z".parse().unwrap())
 }
 
 /// A refusal as the API server writes it.

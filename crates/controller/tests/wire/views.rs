@@ -240,3 +240,21 @@ async fn a_pod_that_is_gone_although_the_view_has_it_does_not_hold_a_release_up(
     tokio::time::sleep(Duration::from_mins(2)).await;
     assert_eq!(running.status()["updatedAvailableReplicas"], 3);
 }
+
+/// `--namespace`: with rights in one namespace, one request beyond it would be refused for ever.
+#[tokio::test(start_paused = true)]
+async fn with_a_namespace_nothing_beyond_it_is_asked_for() {
+    let server = Server::new();
+    server.put("clonesets", cloneset(3, "web:v1", 0));
+    let running = Running::start_in(&server, standing_clock(), "shop");
+    running.settle().await;
+    edit(&server, &cloneset(3, "web:v2", 0));
+    running.settle().await;
+    assert_eq!(running.status()["updatedAvailableReplicas"], 3);
+    let requests = server.requests();
+    let beyond: Vec<&Recorded> = requests
+        .iter()
+        .filter(|request| !request.path.contains("/namespaces/shop/"))
+        .collect();
+    assert!(beyond.is_empty(), "{beyond:#?}");
+}
