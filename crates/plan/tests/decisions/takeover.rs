@@ -104,8 +104,20 @@ fn the_release_goes_on_from_where_kruise_stopped() {
     assert!(deeds[0].ends_with("(InPlaceUpdate)"), "{deeds:?}");
 }
 
-/// The capture with one of its old pods half-way in Kruise's own update.
-fn half_way(annotations: &Value, images: [&str; 2], container: &str) -> Plan {
+/// Where Kruise stopped with one of the old pods.
+struct HalfWay {
+    annotations: Value,
+    /// The image asked for, and the one that runs.
+    images: [&'static str; 2],
+    container: &'static str,
+}
+
+const OLD: &str = "registry.local/web:v1";
+const NEW: &str = "registry.local/web:v2";
+const NOW: &str = "2026-11-24T00:00:00Z";
+
+/// The capture with one of its old pods half-way in Kruise's own update, which the partition lets go; its name too.
+fn half_way(stopped: &HalfWay) -> (String, Plan) {
     let mut pod = items("pods")
         .into_iter()
         .find(|pod| pod["metadata"]["labels"]["controller-revision-hash"] == "sample-6765fd5789")
@@ -114,14 +126,15 @@ fn half_way(annotations: &Value, images: [&str; 2], container: &str) -> Plan {
     labels["controller-revision-hash"] = json!("sample-775c54bff4");
     labels["pod-template-hash"] = json!("775c54bff4");
     labels["lifecycle.apps.kruise.io/state"] = json!("Updating");
-    for (key, value) in annotations.as_object().unwrap() {
+    for (key, value) in stopped.annotations.as_object().unwrap() {
         pod["metadata"]["annotations"][key] = value.clone();
     }
-    pod["spec"]["containers"][0]["image"] = json!(images[0]);
+    let [wanted, runs] = stopped.images;
+    pod["spec"]["containers"][0]["image"] = json!(wanted);
     let status = &mut pod["status"]["containerStatuses"][0];
-    status["image"] = json!(images[1]);
-    status["imageID"] = json!(format!("sha256:{}", images[1]));
-    status["containerID"] = json!(container);
+    status["image"] = json!(runs);
+    status["imageID"] = json!(format!("sha256:{runs}"));
+    status["containerID"] = json!(stopped.container);
     for condition in pod["status"]["conditions"].as_array_mut().unwrap() {
         if condition["type"] == "InPlaceUpdateReady" || condition["type"] == "Ready" {
             condition["status"] = json!("False");
@@ -129,18 +142,17 @@ fn half_way(annotations: &Value, images: [&str; 2], container: &str) -> Plan {
     }
     let mut snapshot = left_behind();
     let half: Arc<cloneset_status::Pod> = Arc::new(serde_json::from_value(pod).unwrap());
+    let name = half.name().to_owned();
     snapshot.pods.retain(|other| other.uid() != half.uid());
     snapshot.pods.push(half);
     let mut cloneset = snapshot.cloneset.as_ref().clone();
     cloneset.spec.update_strategy.partition = Some(cloneset_api::IntOrString::Int(2));
     snapshot.cloneset = Arc::new(cloneset);
     let desired = Desired::parse(&snapshot.cloneset, snapshot.active_count());
-    let now = "2026-11-24T00:00:00Z".parse().unwrap();
-    plan(&snapshot, &desired, Features::default(), now)
+    let plan = plan(&snapshot, &desired, Features::default(), NOW.parse().unwrap());
+    assert_eq!(plan.revision, None);
+    (name, plan)
 }
-
-const OLD: &str = "registry.local/web:v1";
-const NEW: &str = "registry.local/web:v2";
 
 fn state() -> Value {
     let state = json!({
@@ -151,33 +163,78 @@ fn state() -> Value {
     json!({"apps.kruise.io/inplace-update-state": state.to_string()})
 }
 
+/// Out of service since a minute, and to be changed after so many seconds. `prefix` of the keys: old versions have none.
+fn draining(prefix: &str, grace_seconds: i64) -> HalfWay {
+    let state = json!({
+        "revision": "sample-775c54bff4", "updateTimestamp": "2026-11-23T23:59:00Z", "updateImages": true,
+        "lastContainerStatuses": null
+    });
+    let grace = json!({
+        "revision": "sample-775c54bff4", "containerImages": {"main": NEW}, "graceSeconds": grace_seconds,
+        // {"metadata":{"annotations":{"team":"web"}}}
+        "metaDataPatch": "eyJtZXRhZGF0YSI6eyJhbm5vdGF0aW9ucyI6eyJ0ZWFtIjoid2ViIn19fQ=="
+    });
+    HalfWay {
+        annotations: json!({
+            (format!("{prefix}inplace-update-state")): state.to_string(),
+            (format!("{prefix}inplace-update-grace")): grace.to_string()
+        }),
+        images: [OLD, OLD],
+        container: "containerd://a",
+    }
+}
+
+#[test]
+fn a_pod_that_kruise_left_in_its_grace_period_stays_as_it_is_until_that_is_over() {
+    let (_, plan) = half_way(&draining("apps.kruise.io/", 90));
+    assert_eq!(plan.actions, []);
+    assert_eq!(
+        crate::scene::waits(&plan),
+        ["1 pod waits out of service for gracePeriodSeconds to pass, until 2026-11-24T00:00:30Z at least"]
+    );
+}
+
 #[test]
 fn a_pod_that_kruise_left_in_its_grace_period_is_changed() {
-    let mut annotations = state();
-    let grace = json!({
-        "revision": "sample-775c54bff4", "containerImages": {"main": NEW}, "graceSeconds": 30
-    });
-    annotations["apps.kruise.io/inplace-update-grace"] = json!(grace.to_string());
-    let plan = half_way(&annotations, [OLD, OLD], "containerd://a");
-    let [Action::ChangeInPlace(InPlaceChange { images, .. })] = plan.actions.as_slice() else {
-        panic!("{:?}", plan.actions)
-    };
-    assert_eq!(images["main"], NEW);
+    for prefix in ["apps.kruise.io/", ""] {
+        let (pod, plan) = half_way(&draining(prefix, 30));
+        let [
+            Action::ChangeInPlace(InPlaceChange {
+                name,
+                images,
+                metadata,
+                ..
+            }),
+        ] = plan.actions.as_slice()
+        else {
+            panic!("{:?}", plan.actions)
+        };
+        assert_eq!((name, images["main"].as_str()), (&pod, NEW));
+        let annotations = &metadata.annotations;
+        assert_eq!(annotations["team"].as_deref(), Some("web"), "{prefix}");
+        let old_grace = format!("{prefix}inplace-update-grace");
+        assert_eq!(annotations[&old_grace], None, "it has been done");
+    }
 }
 
 #[test]
 fn a_pod_that_kruise_left_restarting_is_waited_for_and_put_in_service() {
-    let restarting = half_way(&state(), [NEW, OLD], "containerd://a");
+    let stopped = |runs, container| HalfWay {
+        annotations: state(),
+        images: [NEW, runs],
+        container,
+    };
+    let (_, restarting) = half_way(&stopped(OLD, "containerd://a"));
     assert_eq!(restarting.actions, []);
     assert_eq!(
         crate::scene::waits(&restarting),
         ["1 pod waits for containers changed in place to run what they should"]
     );
-    let restarted = half_way(&state(), [NEW, NEW], "containerd://b");
+    let (pod, restarted) = half_way(&stopped(NEW, "containerd://b"));
     let [Action::PutInService(write)] = restarted.actions.as_slice() else {
         panic!("{:?}", restarted.actions)
     };
-    assert!(write.gate);
+    assert_eq!((&write.name, write.gate), (&pod, true));
     assert_eq!(
         write.metadata.labels["lifecycle.apps.kruise.io/state"].as_deref(),
         Some("Normal")
