@@ -1,5 +1,5 @@
 //! The oracle objects: three controllers that are broken on purpose, each by a patch of `e2e/broken`, and the rule that
-//! each must be caught by.
+//! each must be caught by, with pods that are re-created or changed in place.
 //!
 //! Left out unless asked for, because every one is built first:
 //! `cargo test --package e2e --test zx_broken -- --ignored`. Takes the installed controllers away meanwhile.
@@ -17,33 +17,47 @@ use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+const RE_CREATED: &str = "ReCreate";
+const IN_PLACE: &str = "InPlaceIfPossible";
 /// What a build of the controller needs of the repository.
 const SOURCES: [&str; 3] = ["crates/", "e2e/", "Cargo."];
 
 #[tokio::test]
 #[ignore = "builds a broken controller"]
 async fn one_surge_pod_too_many_breaks_s1() -> Result<()> {
-    is_caught("surge", "S1", 3).await
+    is_caught("surge", "S1", RE_CREATED, 3).await
 }
 
 #[tokio::test]
 #[ignore = "builds a broken controller"]
 async fn an_update_of_all_pods_at_once_breaks_s2() -> Result<()> {
-    is_caught("unavailable", "S2", 3).await
+    is_caught("unavailable", "S2", RE_CREATED, 3).await
+}
+
+#[tokio::test]
+#[ignore = "builds a broken controller"]
+async fn a_change_of_all_pods_at_once_breaks_s2() -> Result<()> {
+    is_caught("unavailable", "S2", IN_PLACE, 3).await
 }
 
 #[tokio::test]
 #[ignore = "builds a broken controller"]
 async fn a_pod_updated_beyond_the_partition_breaks_s3() -> Result<()> {
-    is_caught("partition", "S3", 4).await
+    is_caught("partition", "S3", RE_CREATED, 4).await
+}
+
+#[tokio::test]
+#[ignore = "builds a broken controller"]
+async fn a_pod_changed_in_place_beyond_the_partition_breaks_s3() -> Result<()> {
+    is_caught("partition", "S3", IN_PLACE, 4).await
 }
 
 /// With this patch, a release of 5 pods of which 2 are to stay ends with so many updated pods, and breaks this rule.
-async fn is_caught(patch: &str, rule: &str, updated: usize) -> Result<()> {
+async fn is_caught(patch: &str, rule: &str, strategy: &str, updated: usize) -> Result<()> {
     let program = build(patch)?;
     let released = in_place_of_the_installed(async |ns, replicas| {
         let mut replica = replicas.start_program("broken", program.as_os_str()).await?;
-        release(ns, updated).await?;
+        release(ns, strategy, updated).await?;
         replica.ends_well().await
     });
     let Err(objection) = released.await else {
@@ -58,8 +72,10 @@ async fn is_caught(patch: &str, rule: &str, updated: usize) -> Result<()> {
     Ok(())
 }
 
-async fn release(ns: &Namespace, updated: usize) -> Result<()> {
-    let strategy = json!({"updateStrategy": {"partition": 2, "maxUnavailable": 1, "maxSurge": 1}});
+async fn release(ns: &Namespace, strategy: &str, updated: usize) -> Result<()> {
+    let strategy = json!({
+        "updateStrategy": {"type": strategy, "partition": 2, "maxUnavailable": 1, "maxSurge": 1}
+    });
     ns.create_cloneset(&cloneset("web", 5, &strategy)).await?;
     let counters = Counters {
         expected_updated: 3,

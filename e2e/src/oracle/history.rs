@@ -3,7 +3,7 @@
 //!
 //! Facts only: what was promised is for [`super::promise`] to say, whether it was kept for [`super::judge`].
 
-use cloneset_api::names::{KIND, labels};
+use cloneset_api::names::{KIND, annotations, labels};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::DynamicObject;
@@ -22,6 +22,10 @@ pub(super) struct PodFacts {
     /// UID of the CloneSet that controls it.
     pub(super) owner: Option<String>,
     pub(super) instance_id: Option<String>,
+    /// The revision that it is said to have, or is to have once it is updated in place; empty without the label.
+    pub(super) revision: String,
+    /// Has it been given all that it is to have? Not while it is taken out of service first.
+    pub(super) is_changed: bool,
     /// Neither terminating nor finished.
     pub(super) is_live: bool,
     /// Marked for deletion by somebody.
@@ -50,6 +54,8 @@ impl PodFacts {
             uid: metadata.uid.clone().unwrap_or_default(),
             owner: owner(metadata),
             instance_id: label(labels::INSTANCE_ID),
+            revision: label(labels::REVISION).unwrap_or_default(),
+            is_changed: annotation(metadata, annotations::IN_PLACE_GRACE).is_none(),
             is_live: metadata.deletion_timestamp.is_none() && !matches!(phase, Some("Succeeded" | "Failed")),
             is_named: label(labels::SPECIFIED_DELETE).is_some(),
             ready_since: ready_since(pod).filter(|_| {
@@ -74,6 +80,10 @@ impl PodFacts {
                 .ready_since
                 .is_some_and(|since| min_ready.is_zero() || at.duration_since(since) >= min_ready)
     }
+}
+
+fn annotation<'a>(metadata: &'a ObjectMeta, key: &str) -> Option<&'a String> {
+    metadata.annotations.as_ref()?.get(key)
 }
 
 fn owner(metadata: &ObjectMeta) -> Option<String> {

@@ -2,7 +2,7 @@
 //!
 //! The rules: S1 no pod is created above replicas and surge; S2 no
 //! available pod is taken below what has to stay available; S3 no pod is brought to the new template beyond the
-//! partition; S4 only pods of a CloneSet that is there are written to; S5 a deletion is bound to the pod's UID; S6 no
+//! partition, be it created or changed in place; S4 only pods of a CloneSet that is there are written to; S5 a deletion is bound to the pod's UID; S6 no
 //! instance id is used twice.
 //!
 //! A pure function over a [`History`]. It judges writes, not states: pods that others break, delete or add are not the
@@ -63,6 +63,12 @@ struct Deed<'a> {
 impl Deed<'_> {
     fn takes_pod_away(&self) -> bool {
         self.is_gone || !self.after.is_live
+    }
+
+    /// Gives it another template, in place.
+    fn moves(&self, lineage: &Lineage<'_>) -> bool {
+        let had = self.before.and_then(|pod| lineage.template_of(pod));
+        self.write.verb == Verb::Patch && had.is_some() && had != lineage.template_of(self.after)
     }
 }
 
@@ -241,6 +247,9 @@ fn keeps(
         fits(pods, &promise, deed)?;
         return is_due(pods, lineage, (version, cloneset), &promise, deed);
     }
+    if deed.moves(lineage) {
+        is_due(pods, lineage, (version, cloneset), &promise, deed)?;
+    }
     if is_named(deed.after, spec) {
         return Ok(());
     }
@@ -295,19 +304,18 @@ fn is_due(
     promise: &Promise,
     deed: &Deed<'_>,
 ) -> Result<(), String> {
-    let (Some(made_from), Some(wanted)) = (lineage.made_from(deed.after), lineage.template_at(cloneset))
-    else {
+    let (Some(given), Some(wanted)) = (lineage.template_of(deed.after), lineage.template_at(cloneset)) else {
         return Ok(());
     };
-    if lineage.is_old_news(made_from) || lineage.is_old_news(wanted) {
+    if lineage.is_old_news(given) || lineage.is_old_news(wanted) {
         return Ok(());
     }
-    if made_from != wanted {
-        return if lineage.is_known_at(made_from, version) {
+    if given != wanted {
+        return if lineage.is_known_at(given, version) {
             Ok(())
         } else {
             Err(format!(
-                "S3: {} is made from a template that the spec did not hold yet",
+                "S3: {} is given a template that the spec did not hold yet",
                 deed.after.name
             ))
         };
@@ -315,7 +323,7 @@ fn is_due(
     // A pod that is named to go has its stand-in before it goes.
     let stays = |pod: &PodFacts| !is_named(pod, cloneset.spec.as_deref().unwrap_or(&Value::Null));
     let is_updated =
-        |pod: &&PodFacts| pod.uid != deed.after.uid && stays(pod) && lineage.made_from(pod) == Some(wanted);
+        |pod: &&PodFacts| pod.uid != deed.after.uid && stays(pod) && lineage.template_of(pod) == Some(wanted);
     let updated = pods.live_of(&cloneset.uid).filter(is_updated).count();
     if lineage.released == Some(wanted) || number(updated) < promise.updated {
         return Ok(());

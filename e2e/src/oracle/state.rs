@@ -1,4 +1,4 @@
-//! The pods of a namespace after some of its events, and which template each was made from.
+//! The pods of a namespace after some of its events, and which template each has.
 //!
 //! Replays facts; it must not say whether they are right.
 
@@ -6,7 +6,7 @@ use super::history::{Change, CloneSetFacts, Event, History, PodFacts};
 use super::promise::Promise;
 use super::template::{bears, weight};
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// Pods by UID.
 #[derive(Clone, Debug, Default)]
@@ -44,8 +44,12 @@ pub(super) struct Lineage<'a> {
     /// Indexes of its events.
     pub(super) versions: Vec<(usize, &'a CloneSetFacts)>,
     templates: Vec<Template<'a>>,
-    /// Template of each pod, by the pod's UID; pods that bear none of them are not here.
-    made_from: BTreeMap<&'a str, usize>,
+    /// The revision that each pod was made with, by the pod's UID.
+    made_with: BTreeMap<&'a str, &'a str>,
+    /// The template that each pod bore with each of its revisions; where it bore none of them, there is nothing here.
+    bore: BTreeMap<(&'a str, &'a str), usize>,
+    /// The same, by revision only: for pods that never got what their revision brings.
+    brings: BTreeMap<&'a str, usize>,
     /// Pods made so far, and the template that is current: the one that pods have that are not to be updated.
     has_had_pods: bool,
     pub(super) released: Option<usize>,
@@ -68,10 +72,8 @@ impl<'a> Lineage<'a> {
                 all.entry(&cloneset.uid).or_default().add_version(at, cloneset);
             }
         }
-        let mut met = BTreeSet::new();
         for (at, (event, _)) in history.events().iter().enumerate() {
             if let Change::Pod(pod) = &event.change
-                && met.insert(&pod.uid)
                 && let Some(lineage) = pod.owner.as_deref().and_then(|owner| all.get_mut(owner))
             {
                 lineage.add_pod(at, pod);
@@ -82,7 +84,7 @@ impl<'a> Lineage<'a> {
 
     fn add_version(&mut self, at: usize, cloneset: &'a CloneSetFacts) {
         self.versions.push((at, cloneset));
-        let Some(body) = template_of(cloneset) else { return };
+        let Some(body) = template_in(cloneset) else { return };
         if self.index_of(body).is_none() {
             self.templates.push(Template {
                 body,
@@ -92,21 +94,30 @@ impl<'a> Lineage<'a> {
         }
     }
 
+    /// A pod has the template that it bears when it is made, and another one when its revision is another and it has
+    /// been changed. What people edit afterwards makes no difference.
     fn add_pod(&mut self, at: usize, pod: &'a PodFacts) {
-        let borne = |(_, template): &(usize, &Template<'_>)| bears(&pod.made, template.body);
-        let best = self
-            .templates
-            .iter()
-            .enumerate()
-            .filter(borne)
-            .max_by_key(|(_, template)| weight(template.body))
-            .map(|(index, _)| index);
-        if let Some(index) = best {
-            self.made_from.insert(&pod.uid, index);
-            if let Some(template) = self.templates.get_mut(index) {
-                template.is_old_news |= at < template.first;
-            }
+        let (uid, revision) = (pod.uid.as_str(), pod.revision.as_str());
+        let is_new = !self.made_with.contains_key(uid);
+        if !is_new && (revision.is_empty() || !pod.is_changed || self.bore.contains_key(&(uid, revision))) {
+            return;
         }
+        if is_new {
+            self.made_with.insert(uid, revision);
+        }
+        let Some(index) = self.borne_by(pod) else { return };
+        self.bore.insert((uid, revision), index);
+        self.brings.entry(revision).or_insert(index);
+        if let Some(template) = self.templates.get_mut(index).filter(|_| is_new) {
+            template.is_old_news |= at < template.first;
+        }
+    }
+
+    fn borne_by(&self, pod: &PodFacts) -> Option<usize> {
+        let borne = |(_, template): &(usize, &Template<'_>)| bears(&pod.made, template.body);
+        let templates = self.templates.iter().enumerate().filter(borne);
+        let best = templates.max_by_key(|(_, template)| weight(template.body));
+        best.map(|(index, _)| index)
     }
 
     fn index_of(&self, body: &Value) -> Option<usize> {
@@ -115,11 +126,21 @@ impl<'a> Lineage<'a> {
 
     /// The template of a version.
     pub(super) fn template_at(&self, version: &CloneSetFacts) -> Option<usize> {
-        self.index_of(template_of(version)?)
+        self.index_of(template_in(version)?)
     }
 
-    pub(super) fn made_from(&self, pod: &PodFacts) -> Option<usize> {
-        self.made_from.get(pod.uid.as_str()).copied()
+    /// The template that a pod has, or is to have: it counts from the moment its revision changes.
+    pub(super) fn template_of(&self, pod: &PodFacts) -> Option<usize> {
+        let made_with = self.made_with.get(pod.uid.as_str()).copied()?;
+        let revision = match pod.revision.as_str() {
+            // Somebody took it away.
+            "" => made_with,
+            revision => revision,
+        };
+        let bore = self.bore.get(&(pod.uid.as_str(), revision));
+        // What a pod was made from is told by nothing but itself.
+        let brings = || self.brings.get(revision).filter(|_| revision != made_with);
+        bore.or_else(brings).copied()
     }
 
     pub(super) fn is_old_news(&self, template: usize) -> bool {
@@ -147,7 +168,7 @@ impl<'a> Lineage<'a> {
         let is_complete = promise.is_some_and(|promise| {
             promise.updates_all
                 && usize::try_from(promise.replicas) == Ok(live.len())
-                && live.iter().all(|pod| self.made_from(pod) == Some(template))
+                && live.iter().all(|pod| self.template_of(pod) == Some(template))
         });
         if is_complete || !self.has_had_pods {
             self.released = Some(template);
@@ -155,6 +176,6 @@ impl<'a> Lineage<'a> {
     }
 }
 
-fn template_of(cloneset: &CloneSetFacts) -> Option<&Value> {
+fn template_in(cloneset: &CloneSetFacts) -> Option<&Value> {
     cloneset.spec.as_ref()?.get("template")
 }

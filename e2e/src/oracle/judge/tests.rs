@@ -106,6 +106,23 @@ impl Story {
         self.happens(Change::PodGone(pod));
     }
 
+    /// Takes a pod out of service, to give it another image then.
+    fn drains(&mut self, name: &str, from: &str, to: &str) {
+        let mut drained = pod(name, from, None);
+        drained.revision = to.into();
+        drained.is_changed = false;
+        self.wrote(Verb::Patch, name, None, Change::Pod(drained));
+    }
+
+    fn changes(&mut self, name: &str, from: &str, to: &str) {
+        self.drains(name, from, to);
+        for ready_since in [None, Some(self.now)] {
+            let mut changed = pod(name, to, ready_since);
+            changed.revision = to.into();
+            self.wrote(Verb::Patch, name, None, Change::Pod(changed));
+        }
+    }
+
     fn verdict(self) -> Vec<String> {
         let history = History::new(self.events, self.writes);
         assert!(history.unseen.is_empty(), "{:?}", history.unseen);
@@ -324,6 +341,42 @@ fn s3_the_first_template_and_one_that_is_fully_rolled_out_are_not_held_by_a_part
     released.spec(&spec(2, NEW, &json!({"partition": 2})));
     released.created("c", NEW);
     released.holds();
+}
+
+#[test]
+fn s3_a_pod_that_is_changed_in_place_counts_from_the_moment_its_revision_changes() {
+    let strategy = json!({"type": "InPlaceIfPossible", "maxUnavailable": 3, "partition": 2});
+    let begun = || {
+        let mut story = Story::with_pods(&spec(3, OLD, &strategy), &["a", "b", "c"]);
+        story.spec(&spec(3, NEW, &strategy));
+        story.changes("a", OLD, NEW);
+        story
+    };
+    let mut back = begun();
+    back.spec(&spec(3, OLD, &strategy));
+    back.changes("a", NEW, OLD);
+    back.holds();
+    let mut beyond = begun();
+    beyond.drains("b", OLD, NEW);
+    beyond.breaks("S3: b is updated pod number 2, the partition promises 1");
+    // People who edit pods update none.
+    let mut edited = begun();
+    let mut foreign = pod("a", OLD, None);
+    foreign.revision = NEW.into();
+    edited.happens(Change::Pod(foreign));
+    edited.drains("b", OLD, NEW);
+    edited.breaks("S3: b is updated pod number 2, the partition promises 1");
+}
+
+#[test]
+fn s3_a_template_that_all_pods_were_given_in_place_is_not_held_by_a_partition() {
+    let strategy = json!({"type": "InPlaceIfPossible", "maxUnavailable": 1});
+    let mut story = Story::with_pods(&spec(1, OLD, &strategy), &["a"]);
+    story.spec(&spec(1, NEW, &strategy));
+    story.changes("a", OLD, NEW);
+    story.spec(&spec(2, NEW, &json!({"partition": 2})));
+    story.created("b", NEW);
+    story.holds();
 }
 
 #[test]
