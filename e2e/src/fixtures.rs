@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 pub const OLD: &str = "nginx:mainline";
 /// The image a release brings.
 pub const NEW: &str = "nginx:alpine";
+/// Another name of [`OLD`]: the same image, byte for byte.
+pub const OLD_BY_ANOTHER_NAME: &str = "nginx:1";
 
 /// A CloneSet of one container; `spec` replaces or adds fields of its spec.
 pub fn cloneset(name: &str, replicas: i32, spec: &Value) -> Value {

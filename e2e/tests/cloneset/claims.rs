@@ -1,5 +1,6 @@
 //! Claims with real volumes: data outlives a pod that somebody deletes, and goes with one that the controller deletes.
 
+use crate::notes;
 use anyhow::{Context as _, Result, ensure};
 use e2e::fixtures::{NEW, cloneset, with};
 use e2e::pods::image;
@@ -17,7 +18,7 @@ async fn at_rest(ns: &Namespace, replicas: i32, spec: &Value) -> Result<Vec<Pod>
         "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}}
     }]});
     let mut manifest = cloneset("web", replicas, &with(claims, spec));
-    let mount = json!([{"name": "data", "mountPath": "/data"}]);
+    let mount = json!([{"name": "data", "mountPath": notes::PLACE}]);
     let container = manifest.pointer_mut("/spec/template/spec/containers/0");
     container.context("no container")?["volumeMounts"] = mount;
     ns.create_cloneset(&manifest).await?;
@@ -46,24 +47,12 @@ async fn are_those_of(ns: &Namespace, pods: &[Pod]) -> Result<()> {
     .await
 }
 
-async fn write_note(ns: &Namespace, pod: &str, note: &str) -> Result<()> {
-    let command = format!("echo {note} > /data/note");
-    ns.kubectl(&["exec", pod, "--", "sh", "-c", &command]).await?;
-    Ok(())
-}
-
-async fn read_note(ns: &Namespace, pod: &str) -> Result<String> {
-    let command = "cat /data/note 2>/dev/null || true";
-    let told = ns.kubectl(&["exec", pod, "--", "sh", "-c", command]).await?;
-    Ok(told.trim().to_owned())
-}
-
 #[tokio::test]
 async fn data_outlives_a_pod_that_somebody_deletes() -> Result<()> {
     in_namespace(async |ns| {
         let before = at_rest(ns, 2, &json!({})).await?;
         for pod in &before {
-            write_note(ns, &pod.name_any(), &pod.name_any()).await?;
+            notes::write(ns, &pod.name_any(), &pod.name_any()).await?;
         }
         let held = claims(ns).list(&ListParams::default()).await?.items;
         let victim = before.first().context("no pod")?;
@@ -76,7 +65,7 @@ async fn data_outlives_a_pod_that_somebody_deletes() -> Result<()> {
         .await?;
         let rested = ns.reaches("web", Counters::at_rest(2, 2)).await?;
         assert_eq!(failures(&rested), [] as [&_; 0]);
-        assert_eq!(read_note(ns, &name).await?, name);
+        assert_eq!(notes::read(ns, &name).await?, name);
         let now = claims(ns).list(&ListParams::default()).await?.items;
         let uids = |claims: &[PersistentVolumeClaim]| -> Vec<_> {
             claims.iter().map(|claim| claim.metadata.uid.clone()).collect()
@@ -91,7 +80,7 @@ async fn data_outlives_a_pod_that_somebody_deletes() -> Result<()> {
 async fn claims_go_with_the_pods_that_the_controller_deletes() -> Result<()> {
     in_namespace(async |ns| {
         for pod in at_rest(ns, 3, &json!({"updateStrategy": {"maxUnavailable": 1}})).await? {
-            write_note(ns, &pod.name_any(), "old").await?;
+            notes::write(ns, &pod.name_any(), "old").await?;
         }
         ns.set_image("web", NEW).await?;
         ns.reaches("web", Counters::at_rest(3, 3)).await?;
@@ -102,7 +91,7 @@ async fn claims_go_with_the_pods_that_the_controller_deletes() -> Result<()> {
             .await?;
         are_those_of(ns, &released).await?;
         for pod in &released {
-            let note = read_note(ns, &pod.name_any()).await?;
+            let note = notes::read(ns, &pod.name_any()).await?;
             ensure!(note.is_empty(), "{} begins with {note:?}", pod.name_any());
         }
         ns.patch("web", json!({"spec": {"replicas": 1}})).await?;

@@ -1,9 +1,10 @@
 //! Pods that are changed in place keep what makes them the same pod, and only the containers that change restart.
 
+use crate::notes;
 use anyhow::{Context as _, Result};
 use cloneset_api::names::{annotations, labels};
 use e2e::audit::{by_pod, controller_writes};
-use e2e::fixtures::{NEW, OLD, changed, cloneset};
+use e2e::fixtures::{NEW, OLD, OLD_BY_ANOTHER_NAME, changed, cloneset};
 use e2e::pods::condition;
 use e2e::{Cluster, Counters, Namespace, failures, in_namespace};
 use jiff::{SignedDuration, Timestamp};
@@ -38,17 +39,26 @@ fn restarts(pods: &[Pod], name: &str) -> Vec<i32> {
 /// Only one of the two can have the port.
 fn containers(main: &str) -> Value {
     let sleep = ["sh", "-c", "trap 'exit 0' TERM; sleep 100000 & wait"];
-    json!([{"name": "main", "image": main}, {"name": "side", "image": OLD, "command": sleep}])
+    let mounts = json!([{"name": "data", "mountPath": notes::PLACE}]);
+    json!([
+        {"name": "main", "image": main, "volumeMounts": mounts},
+        {"name": "side", "image": OLD, "command": sleep}
+    ])
 }
 
-/// Two containers, updated in place one pod at a time.
+/// Two containers and a volume, updated in place one pod at a time.
 fn in_place(replicas: i32, more: &Value) -> Value {
     let mut strategy = json!({"type": "InPlaceIfPossible", "maxUnavailable": 1});
     if let (Some(fields), Some(more)) = (strategy.as_object_mut(), more.as_object()) {
         fields.extend(more.clone());
     }
     let object = cloneset("web", replicas, &json!({"updateStrategy": strategy}));
-    changed(object, &[("spec.template.spec.containers", containers(OLD))])
+    let volumes = json!([{"name": "data", "emptyDir": {}}]);
+    let changes = [
+        ("spec.template.spec.containers", containers(OLD)),
+        ("spec.template.spec.volumes", volumes),
+    ];
+    changed(object, &changes)
 }
 
 async fn release(ns: &Namespace) -> Result<()> {
@@ -74,11 +84,14 @@ fn later_writes(ns: &Namespace, pods: &[Pod]) -> Result<Vec<usize>> {
 }
 
 #[tokio::test]
-async fn an_image_changes_on_the_running_pod_in_three_writes() -> Result<()> {
+async fn an_image_changes_on_the_running_pod_in_three_writes_and_its_data_stays() -> Result<()> {
     in_namespace(async |ns| {
         ns.create_cloneset(&in_place(3, &json!({}))).await?;
         ns.reaches("web", Counters::at_rest(3, 3)).await?;
         let before = ns.pods_of("web").await?;
+        for pod in &before {
+            notes::write(ns, &pod.name_any(), &pod.name_any()).await?;
+        }
         release(ns).await?;
         let done = ns.reaches("web", Counters::at_rest(3, 3)).await?;
         assert_eq!(failures(&done), [] as [&_; 0]);
@@ -89,6 +102,33 @@ async fn an_image_changes_on_the_running_pod_in_three_writes() -> Result<()> {
         let images = after.iter().map(|pod| e2e::pods::image(pod).to_owned());
         assert_eq!(images.collect::<Vec<_>>(), [NEW, NEW, NEW]);
         assert_eq!(later_writes(ns, &after)?, [3, 3, 3]);
+        for pod in &after {
+            assert_eq!(notes::read(ns, &pod.name_any()).await?, pod.name_any());
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// The image id says nothing then; with Kruise such an update may never end.
+#[tokio::test]
+async fn an_image_that_only_has_another_tag_is_done_too() -> Result<()> {
+    in_namespace(async |ns| {
+        ns.create_cloneset(&in_place(1, &json!({}))).await?;
+        ns.reaches("web", Counters::at_rest(1, 1)).await?;
+        let before = ns.pods_of("web").await?;
+        ns.set_image("web", OLD_BY_ANOTHER_NAME).await?;
+        ns.reaches("web", Counters::at_rest(1, 1)).await?;
+        let after = ns.pods_of("web").await?;
+        assert_eq!(selves(&after), selves(&before));
+        let images = after.iter().map(e2e::pods::image);
+        assert_eq!(images.collect::<Vec<_>>(), [OLD_BY_ANOTHER_NAME]);
+        let image_ids = |pods: &[Pod]| -> Vec<_> {
+            let main = pods.iter().filter_map(|pod| container(pod, "main"));
+            main.map(|status| status.image_id.clone()).collect()
+        };
+        assert_eq!(image_ids(&after), image_ids(&before), "the very same image");
+        assert_eq!(restarts(&after, "main"), [1]);
         Ok(())
     })
     .await

@@ -16,6 +16,7 @@ mod in_place;
 mod invalid_values;
 mod limits;
 mod named_pods;
+mod notes;
 mod order;
 mod partitions;
 mod pause;

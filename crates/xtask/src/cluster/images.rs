@@ -28,6 +28,9 @@ const STAND_INS: [&str; 5] = [
     "ikubernetes/myapp:v3",
 ];
 
+/// Further names of stand-ins, as registries have them: the same image, byte for byte.
+const ALIASES: [(&str, &str); 1] = [("nginx:mainline", "nginx:1")];
+
 /// As PID 1, busybox's httpd would ignore SIGTERM and every deletion would take
 /// the whole grace period; a shell with a trap ends at once.
 const SERVE: &str = "#!/bin/sh
@@ -41,7 +44,10 @@ wait
 pub(super) fn ensure_own(paths: &Paths, state: &mut State) -> Result<()> {
     let missing: Vec<&str> = std::iter::once(SANDBOX)
         .chain(STAND_INS)
-        .filter(|name| !state.images.contains(*name))
+        .filter(|name| {
+            let mut names = aliases(name).chain([(*name).to_owned()]);
+            names.any(|name| !state.images.contains(&name))
+        })
         .collect();
     if missing.is_empty() {
         return Ok(());
@@ -57,11 +63,18 @@ pub(super) fn ensure_own(paths: &Paths, state: &mut State) -> Result<()> {
             std::fs::File::create(&archive).with_context(|| format!("cannot write {}", archive.display()))?;
         base.image(name)?.write(&mut out)?;
         drop(out);
-        load(paths, state, &archive, &[])?;
+        let aliases: Vec<String> = aliases(name).collect();
+        load(paths, state, &archive, &aliases)?;
         state.images.insert(name.to_owned());
+        state.images.extend(aliases);
         state.save(&paths.state())?;
     }
     std::fs::remove_file(&archive).with_context(|| format!("cannot remove {}", archive.display()))
+}
+
+fn aliases(name: &str) -> impl Iterator<Item = String> {
+    let of_it = ALIASES.iter().filter(move |(image, _)| *image == name);
+    of_it.map(|(_, alias)| (*alias).to_owned())
 }
 
 /// Imports an archive and pushes every image in it. Returns their full names.
