@@ -63,6 +63,8 @@ pub struct Sighting {
     pub pod: Pod,
     /// Added, modified or deleted.
     pub change: &'static str,
+    /// When the watch showed it, which is a little after it was committed.
+    pub seen: Timestamp,
     /// The counts after it.
     pub tally: Tally,
 }
@@ -254,7 +256,12 @@ impl Record {
             self.pods.insert(uid(&pod), pod.clone());
         }
         let tally = self.tally(now);
-        self.sightings.push(Sighting { pod, change, tally });
+        self.sightings.push(Sighting {
+            pod,
+            change,
+            seen: now,
+            tally,
+        });
         self.judge(tally);
     }
 
@@ -305,7 +312,10 @@ impl Record {
 
     fn recently(&self) -> String {
         let mut text = String::new();
-        for Sighting { pod, change, tally } in self.sightings.iter().rev().take(CONTEXT).rev() {
+        for Sighting {
+            pod, change, tally, ..
+        } in self.sightings.iter().rev().take(CONTEXT).rev()
+        {
             let line = outline(std::slice::from_ref(pod));
             // Writing to a String cannot fail.
             let _ = writeln!(text, "  {change} {line} -> {tally:?}");

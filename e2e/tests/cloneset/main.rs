@@ -8,6 +8,7 @@ mod claims;
 mod columns;
 mod delete_protection;
 mod deletion;
+mod drain;
 mod evictions;
 mod go_clients;
 mod hand_edits;
