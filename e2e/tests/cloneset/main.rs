@@ -12,6 +12,7 @@ mod drain;
 mod evictions;
 mod go_clients;
 mod hand_edits;
+mod hooks;
 mod identity;
 mod in_place;
 mod invalid_values;

@@ -1,10 +1,13 @@
 //! Versions that do not come up: how far they get, and how they are taken back.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
+use cloneset_api::CloneSet;
+use cloneset_api::names::conditions::PROGRESSING;
+use cloneset_api::names::reasons::{CLONESET_AVAILABLE, PROGRESS_DEADLINE_EXCEEDED};
 use e2e::fixtures::{NEW, OLD, cloneset};
 use e2e::pods::{Identity, image};
 use e2e::witness::Subject;
-use e2e::{Counters, Limits, Namespace, Witness, failures, in_namespace};
+use e2e::{Counters, Limits, Namespace, Witness, condition, failures, in_namespace};
 use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
@@ -47,6 +50,29 @@ async fn open_gate(ns: &Namespace, pod: &Pod) -> Result<()> {
     Ok(())
 }
 
+/// Opens the gate of so many new pods, one after another.
+async fn confirm(ns: &Namespace, pods: usize) -> Result<()> {
+    for _ in 0..pods {
+        let pods = ns
+            .until_pods("web", "a new pod to confirm", |pods| to_confirm(pods).is_some())
+            .await?;
+        let pod = to_confirm(&pods).context("it is gone")?;
+        open_gate(ns, pod).await?;
+    }
+    Ok(())
+}
+
+/// Waits for a reason of the condition Progressing; gives its status and message.
+async fn progressing(ns: &Namespace, reason: &str) -> Result<(String, String)> {
+    let what = format!("Progressing with reason {reason}");
+    let is_told = |object: &CloneSet| {
+        condition(object, PROGRESSING).is_some_and(|told| told.reason.as_deref() == Some(reason))
+    };
+    let object = ns.until_cloneset("web", &what, is_told).await?;
+    let told = condition(&object, PROGRESSING).context("it is gone")?;
+    Ok((told.status.clone(), told.message.clone().unwrap_or_default()))
+}
+
 #[tokio::test]
 async fn pods_with_a_readiness_gate_of_their_own_are_released_as_they_are_confirmed() -> Result<()> {
     in_namespace(async |ns| {
@@ -63,14 +89,7 @@ async fn pods_with_a_readiness_gate_of_their_own_are_released_as_they_are_confir
         )
         .await?;
         ns.patch("web", gated_release()).await?;
-        for _ in 0..2 {
-            let pods = ns
-                .until_pods("web", "a new pod to confirm", |pods| to_confirm(pods).is_some())
-                .await?;
-            if let Some(pod) = to_confirm(&pods) {
-                open_gate(ns, pod).await?;
-            }
-        }
+        confirm(ns, 2).await?;
         ns.reaches("web", Counters::at_rest(2, 2)).await?;
         witness.finish().await?;
         Ok(())
@@ -129,6 +148,36 @@ async fn a_version_that_never_becomes_ready_stops_at_max_unavailable_and_is_take
             "healthy pods were touched"
         );
         witness.finish().await?;
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_release_that_misses_its_deadline_says_so_and_takes_it_back_when_it_is_done_after_all() -> Result<()>
+{
+    in_namespace(async |ns| {
+        let spec = json!({"progressDeadlineSeconds": 4, "updateStrategy": {"maxUnavailable": 1}});
+        ns.create_cloneset(&cloneset("web", 2, &spec)).await?;
+        let (status, _) = progressing(ns, CLONESET_AVAILABLE).await?;
+        assert_eq!(status, "True");
+        ns.patch("web", gated_release()).await?;
+        let (status, message) = progressing(ns, PROGRESS_DEADLINE_EXCEEDED).await?;
+        let object = ns.clonesets().get("web").await?;
+        let revision = object.status.and_then(|status| status.update_revision);
+        let expected = format!(
+            "CloneSet revision {} has timed out progressing",
+            revision.unwrap_or_default()
+        );
+        assert_eq!((status.as_str(), message), ("False", expected));
+
+        confirm(ns, 2).await?;
+        ns.reaches("web", Counters::at_rest(2, 2)).await?;
+        let (status, message) = progressing(ns, CLONESET_AVAILABLE).await?;
+        assert_eq!(
+            (status.as_str(), message.as_str()),
+            ("True", "CloneSet is available")
+        );
         Ok(())
     })
     .await
