@@ -38,11 +38,6 @@ const EXCEPTIONS: &[Exception] = &[
                   its CloneSet (OwnerReferencesPermissionEnforcement)",
     },
     Exception {
-        right: "patch pods/resize",
-        kind: Kind::NotYetUsed,
-        because: "resources are changed in place only with feature gate InPlaceWorkloadVerticalScaling, which is off",
-    },
-    Exception {
         right: "get clonesets.apps.kruise.io",
         kind: Kind::SometimesUsed,
         because: "a CloneSet is read live when no watch has shown a write to it in time, or a new leader's view lacks it",
