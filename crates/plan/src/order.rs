@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn scenarios_110_to_114_scale_in_takes_first_what_serves_least() {
+    fn scenarios_110_111_113_114_scale_in_takes_first_what_serves_least() {
         let not_ready = json!({"status": {"conditions": [{"type": "Ready", "status": "False"}]}});
         let restarted = json!({"status": {"containerStatuses": [{"restartCount": 3}]}});
         let cost = |cost: &str| json!({"metadata": {"annotations": {"controller.kubernetes.io/pod-deletion-cost": cost}}});

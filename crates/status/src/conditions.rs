@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn times_move_only_with_what_changed() {
+    fn scenario_230_times_move_only_with_what_changed() {
         let at = |second| Timestamp::from_second(second).unwrap();
         let mut conditions = Vec::new();
         for (now, step, expected) in [

@@ -26,3 +26,5 @@ mod revisions;
 mod status;
 #[path = "scenarios/update.rs"]
 mod update;
+#[path = "scenarios/validation.rs"]
+mod validation;

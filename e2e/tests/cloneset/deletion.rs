@@ -106,7 +106,7 @@ async fn deleting_a_cloneset_deletes_its_pods_and_revisions() -> Result<()> {
 }
 
 #[tokio::test]
-async fn two_clonesets_with_the_same_selector_do_not_touch_each_others_pods() -> Result<()> {
+async fn scenario_63_two_clonesets_with_the_same_selector_do_not_touch_each_others_pods() -> Result<()> {
     in_namespace(async |ns| {
         let shared = json!({
             "selector": {"matchLabels": {"app": "shared"}},

@@ -80,7 +80,7 @@ async fn a_cloneset_made_again_by_the_same_name_has_nothing_to_do_with_pods_of_t
 }
 
 #[tokio::test]
-async fn pods_left_behind_as_orphans_are_neither_adopted_nor_counted_nor_touched() -> Result<()> {
+async fn scenario_62_orphans_are_neither_adopted_nor_counted_nor_touched() -> Result<()> {
     in_namespace(async |ns| {
         let web = cloneset("web", 2, &json!({"updateStrategy": {"maxUnavailable": 1}}));
         ns.create_cloneset(&web).await?;

@@ -47,12 +47,19 @@ fn a_pod_that_vanished_while_the_watch_was_down_wakes_its_owner() {
 }
 
 #[test]
-fn an_older_version_never_overwrites_a_newer_one() {
+fn scenarios_240_245_246_a_newer_version_wakes_its_owner_whatever_changed_and_no_other_does() {
     let index = Index::default();
     index.replace(vec![cloneset("u", 5)], 5);
     index.apply(pod("a", "u", 7));
     assert!(index.apply(pod("a", "u", 6)).is_empty());
-    assert_eq!(index.known_version(Kind::Pod, "a"), Some(7));
+    assert!(index.apply(pod("a", "u", 7)).is_empty(), "the same version again");
+    assert_eq!(
+        index.apply(pod("a", "u", 8)),
+        [key()],
+        "events are not sorted by what they might mean"
+    );
+    index.apply(pod("a", "u", 7));
+    assert_eq!(index.known_version(Kind::Pod, "a"), Some(8));
     assert!(index.apply(cloneset("u", 4)).is_empty());
 }
 
@@ -72,7 +79,7 @@ fn pods_of_an_older_cloneset_with_the_same_name_are_not_the_new_ones() {
 }
 
 #[test]
-fn a_pod_that_changes_hands_wakes_both_owners() {
+fn scenario_242_and_regression_30_a_pod_that_changes_hands_wakes_both_owners() {
     let index = Index::default();
     let mut other = cloneset("v", 2);
     other.meta_mut().name = Some("other".into());

@@ -152,7 +152,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     #[test]
-    fn ready_turns_false_in_the_same_write_as_the_gate() {
+    fn regression_42_ready_turns_false_in_the_same_write_as_the_gate_and_never_true() {
         let pod = OutOfService {
             name: "web-0".to_owned(),
             uid: "u".to_owned(),
@@ -185,5 +185,21 @@ mod tests {
             ..pod
         };
         assert_eq!(out_of_service_patch(&held).get("status"), None);
+        let served = InService {
+            name: held.name,
+            uid: held.uid,
+            resource_version: None,
+            gate: true,
+            metadata: held.metadata,
+            at: held.at,
+        };
+        let patch = in_service_patch(&served);
+        let [only] = patch["status"]["conditions"].as_array().unwrap().as_slice() else {
+            panic!("{patch}")
+        };
+        assert_eq!(
+            only["type"], "InPlaceUpdateReady",
+            "Ready=True is the kubelet's to say"
+        );
     }
 }

@@ -290,7 +290,7 @@ async fn a_lost_reply_never_makes_a_second_pod_and_no_post_is_repeated_blindly()
 }
 
 #[tokio::test(start_paused = true)]
-async fn while_the_view_is_behind_our_own_writes_nothing_is_decided() {
+async fn scenarios_237_239_while_the_view_is_behind_our_own_writes_nothing_is_decided() {
     let server = Server::new();
     server.put("clonesets", cloneset(3, "web:v1", 0));
     let running = Running::start(&server);

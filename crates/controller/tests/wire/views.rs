@@ -221,7 +221,7 @@ async fn the_id_of_a_pod_that_somebody_deleted_is_not_used_again_at_once() {
 
 /// The event that tells of a pod's end is lost, and the watch lives on: a pod that answers "not found" is looked at.
 #[tokio::test(start_paused = true)]
-async fn a_pod_that_is_gone_although_the_view_has_it_does_not_hold_a_release_up() {
+async fn regressions_26_27_a_pod_that_is_gone_although_the_view_has_it_does_not_hold_a_release_up() {
     let server = Server::new();
     server.put("clonesets", cloneset(3, "web:v1", 0));
     let running = Running::start(&server);

@@ -86,7 +86,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(300) })]
 
     #[test]
-    fn scale_in_takes_the_same_pods_in_whatever_order_they_come((pods, shuffled) in pods()) {
+    fn scenario_116_scale_in_takes_the_same_pods_in_whatever_order_they_come((pods, shuffled) in pods()) {
         let (keys, nodes) = ([ZONE.to_owned(), "no/such".to_owned()], nodes());
         for topology in [None, Some(Topology { keys: &keys, nodes: &nodes })] {
             let sort = |pods: &mut Vec<&Pod>| sort_for_scale_in(pods, topology, |pod| pod.name() > "pod-05");

@@ -18,7 +18,7 @@ fn begun(scene: &Scene) -> OutOfService {
 }
 
 #[test]
-fn scenarios_173_to_176_the_gate_is_opened_where_there_is_one() {
+fn scenarios_173_174_176_the_gate_is_opened_where_there_is_one() {
     let with = |conditions: Value| json!({"status": {"conditions": conditions}});
     let ready = json!({"type": "Ready", "status": "True"});
     let closed = json!({"type": "InPlaceUpdateReady", "status": "False"});
@@ -72,7 +72,7 @@ fn resized(policy: &Value) -> Option<&'static str> {
 }
 
 #[test]
-fn scenarios_195_and_196_resources_alone_leave_a_pod_in_service_unless_its_container_restarts() {
+fn scenario_195_resources_alone_leave_a_pod_in_service_unless_its_container_restarts() {
     assert_eq!(resized(&json!([])), None);
     let policy = |resource: &str| json!([{"resourceName": resource, "restartPolicy": "RestartContainer"}]);
     assert_eq!(resized(&policy("memory")), None, "of another resource");

@@ -50,7 +50,7 @@ fn weights_keys_and_scatter_say_which_pod_is_updated_first() {
 
 /// Deviation 4: whatever the user's order says, a pod that is broken already costs nothing.
 #[test]
-fn regressions_13_and_14_broken_pods_come_before_the_users_order() {
+fn regressions_13_14_broken_pods_come_before_the_users_order() {
     let broken_and_healthy = [("old", json!({"first": "yes"})), ("old broken", json!({}))];
     let preferring = |key: &str| {
         json!({"priorityStrategy": {"weightPriority": [

@@ -225,7 +225,7 @@ fn a_pod_is_put_in_service_once_it_has_a_node() {
 }
 
 #[test]
-fn pods_are_put_in_service_while_paused_and_for_on_delete() {
+fn regressions_35_36_pods_are_put_in_service_while_paused_and_for_on_delete() {
     for strategy in [json!({"paused": true}), json!({"type": "OnDelete"})] {
         let plan = Scene::of(&json!({"replicas": 1, "updateStrategy": strategy}))
             .pod("new starting")

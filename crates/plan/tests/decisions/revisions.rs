@@ -49,7 +49,7 @@ fn scenario_38_an_equal_newest_revision_is_used_and_nothing_written() {
 }
 
 #[test]
-fn a_template_that_means_the_same_makes_no_revision() {
+fn regression_54_a_template_that_means_the_same_makes_no_revision() {
     let mut same = template("new");
     same["metadata"]["creationTimestamp"] = Value::Null;
     same["spec"]["restartPolicy"] = json!("Always");
@@ -60,7 +60,7 @@ fn a_template_that_means_the_same_makes_no_revision() {
 }
 
 #[test]
-fn scenario_39_a_rollback_renumbers_the_old_revision() {
+fn scenario_39_and_regression_48_a_rollback_renumbers_the_old_revision() {
     let plan = settled()
         .cloneset(&json!({"spec": {"template": template("old")}}))
         .plan();

@@ -60,7 +60,7 @@ fn a_name_leaves_the_list_when_its_pod_is_gone_not_when_it_is_deleted() {
 
 /// Kruise's webhook refuses such a name in v1alpha1, its v1beta1 drops it. Without a webhook it is dropped.
 #[test]
-fn scenarios_15_and_17_a_name_that_no_pod_of_ours_has_is_dropped() {
+fn scenarios_15_17_a_name_that_no_pod_of_ours_has_is_dropped() {
     let mut world = set(&json!({"replicas": 2}), "2 v2 available");
     world.take_name("sample-stranger");
     world.name_to_delete(&["sample-ghost", "sample-stranger"]);

@@ -387,9 +387,9 @@ fn scenario_39_a_revision_that_is_used_again_records_todays_templates() {
     assert_ne!(hash(&world, 1), first);
 }
 
-/// Scenario 161 too: without the gate the size would never change, with `InPlaceOnly` it is not to.
+/// Without the gate the size would never change, with `InPlaceOnly` it is not to.
 #[test]
-fn regression_44_with_the_gate_a_change_of_image_and_templates_re_creates() {
+fn scenario_161_and_regression_44_with_the_gate_a_change_of_image_and_templates_re_creates() {
     for (gate, type_, in_place) in [
         (true, "InPlaceIfPossible", false),
         (false, "InPlaceIfPossible", true),

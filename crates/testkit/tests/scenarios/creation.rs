@@ -52,7 +52,7 @@ fn scenario_53_a_quota_stops_creation_with_a_condition_that_goes_when_there_is_r
 }
 
 #[test]
-fn scenario_54_a_quota_without_room_for_surge_does_not_stop_the_release() {
+fn scenario_54_and_regression_51_a_quota_without_room_for_surge_does_not_stop_the_release() {
     let spec = json!({"replicas": 5, "updateStrategy": {"maxSurge": 1, "maxUnavailable": 1}});
     let mut world = World::of(&spec);
     world.settle().unwrap();
@@ -80,7 +80,7 @@ fn scenario_54_a_quota_without_room_for_surge_does_not_stop_the_release() {
 }
 
 #[test]
-fn scenarios_65_and_66_a_pod_enters_service_with_its_node_and_not_before() {
+fn scenarios_65_66_and_regression_50_a_pod_enters_service_with_its_node_and_not_before() {
     let mut world = World::of(&json!({"replicas": 2}));
     world.fates([Fate::UNSCHEDULABLE, Fate::BROKEN]);
     world.settle().unwrap();
@@ -113,7 +113,7 @@ fn an_id_taken_by_somebody_elses_pod_is_passed_over() {
 
 /// Deviation 11 again: a finished pod keeps its name, and its replacement takes another.
 #[test]
-fn a_failed_pod_is_replaced_and_stays() {
+fn regression_29_a_failed_pod_is_replaced_and_stays() {
     let mut world = World::of(&json!({"replicas": 3}));
     world.settle().unwrap();
     let failed = world.live_pods()[0].clone();

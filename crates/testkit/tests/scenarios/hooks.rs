@@ -55,7 +55,7 @@ fn held(world: &World) -> Vec<Wait> {
 }
 
 #[test]
-fn scenarios_200_to_203_a_hook_holds_an_update_before_and_after() {
+fn scenarios_200_201_203_a_hook_holds_an_update_before_and_after() {
     let mut world = world(1, &in_place(), &hook("inPlaceUpdate"));
     let before = only(&world);
     world.image("v2");

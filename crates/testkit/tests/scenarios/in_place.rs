@@ -125,7 +125,7 @@ fn scenario_78_surge_comes_as_a_new_pod_and_goes_as_an_old_one() {
 }
 
 #[test]
-fn scenarios_170_and_171_a_pod_is_changed_when_its_grace_period_is_over() {
+fn scenarios_170_171_a_pod_is_changed_when_its_grace_period_is_over() {
     let mut world = world(1, &grace(3630));
     world.image("v2");
     world.pass().unwrap();
@@ -202,7 +202,7 @@ fn what_cannot_be_changed_in_place_is_re_created() {
 
 /// Deviation 5: Kruise stops at the first of them, for ever.
 #[test]
-fn scenario_167_a_pod_that_cannot_be_updated_in_place_is_told_and_the_others_go_on() {
+fn scenarios_150_167_a_pod_that_cannot_be_updated_in_place_is_told_and_the_others_go_on() {
     let mut world = world(3, &json!({"type": "InPlaceOnly"}));
     let foreign = world.live_pods().swap_remove(0);
     world.label(&foreign, labels::REVISION, "sample-gone");
@@ -280,7 +280,7 @@ fn regression_43_between_gate_and_change_a_crash_loses_nothing() {
 }
 
 #[test]
-fn scenarios_182_to_186_containers_follow_one_another_by_launch_priority() {
+fn scenarios_182_183_185_186_containers_follow_one_another_by_launch_priority() {
     let containers = |version: &str| {
         let of = |name: &str, priority: i32| {
             json!({"name": name, "image": format!("registry.local/{name}:{version}"),

@@ -1,5 +1,6 @@
 //! Area D: how many pods are created and deleted, pass by pass; and 120 of area F.
 
+use cloneset_plan::Desired;
 use cloneset_status::Wait;
 use cloneset_testkit::World;
 use serde_json::{Value, json};
@@ -78,6 +79,26 @@ fn scenario_80_the_surge_is_no_larger_than_what_is_replaced() {
     assert_eq!(world.take_extremes().most_pods, 6);
 }
 
+/// Vectors 33 to 35 tell the rest.
+#[test]
+fn scenario_81_with_surge_max_unavailable_is_rounded_down() {
+    for (percent, unavailable) in [("40%", 2), ("30%", 1)] {
+        let strategy = json!({"partition": "99%", "maxUnavailable": percent, "maxSurge": "30%"});
+        let world = World::of(&json!({"replicas": 5, "updateStrategy": strategy}));
+        let desired = Desired::parse(world.cloneset(), 5);
+        assert_eq!((desired.max_unavailable, desired.max_surge), (unavailable, 2));
+        let mut world = set(
+            &json!({"replicas": 5, "updateStrategy": strategy}),
+            "5 v1 available",
+        );
+        assert_eq!(
+            pass(&mut world),
+            "create 1 v2",
+            "of the surge no more than what moves"
+        );
+    }
+}
+
 #[test]
 fn scenario_83_the_partition_counts_also_when_current_and_update_are_one_revision() {
     let spec = |unavailable: i32| json!({"replicas": 5, "updateStrategy": {"partition": 1, "maxUnavailable": unavailable}});
@@ -135,7 +156,7 @@ fn scenario_89_on_delete_scales_in_old_pods_first() {
 }
 
 #[test]
-fn scenario_90_on_delete_creates_the_new_version() {
+fn scenarios_8_90_on_delete_creates_the_new_version() {
     let spec = json!({"replicas": 5, "updateStrategy": {"type": "OnDelete"}});
     let mut world = set(&spec, "3 v1 available");
     assert_eq!(pass(&mut world), "create 2 v2");

@@ -1,7 +1,7 @@
 //! Area B: revisions over time. What one pass decides about them is in `crates/plan/tests/decisions`.
 
 use cloneset_plan::RevisionWrite;
-use cloneset_testkit::World;
+use cloneset_testkit::{Fate, World};
 use serde_json::json;
 
 #[test]
@@ -101,4 +101,32 @@ fn scenario_45_the_history_is_trimmed_to_its_limit() {
     world.edit(&json!({"revisionHistoryLimit": 0}));
     world.settle().unwrap();
     assert_eq!(world.history(), ["v5"]);
+}
+
+/// Kruise moved the current revision as soon as every pod that was left happened to be new (deviation 6).
+#[test]
+fn regression_1_deleting_pods_by_hand_promotes_no_version() {
+    let mut world = World::of(&json!({"replicas": 2, "updateStrategy": {"partition": "50%"}}));
+    world.settle().unwrap();
+    world.image("v2");
+    world.settle().unwrap();
+    assert_eq!(world.inventory(), "1 v1 available, 1 v2 available");
+    world.delete_by_hand(&world.pods_of("v1")[0]);
+    world.pass().unwrap();
+    world.delete_by_hand(&world.pods_of("v2")[0]);
+    world.scale(4);
+    world.settle().unwrap();
+    assert_eq!(world.inventory(), "2 v1 available, 2 v2 available");
+}
+
+#[test]
+fn regression_46_the_first_version_is_the_current_one_also_before_its_pods_are_ready() {
+    let mut world = World::of(&json!({"replicas": 3, "updateStrategy": {"partition": 2}}));
+    world.fates([Fate::PROMPT, Fate::PROMPT, Fate::BROKEN]);
+    world.settle().unwrap();
+    assert_eq!(world.inventory(), "2 v1 available, 1 v1 unavailable");
+    world.image("v2");
+    world.settle().unwrap();
+    assert_eq!(world.current_version(), "v1");
+    assert_eq!(world.pods_of("v2").len(), 1);
 }

@@ -128,6 +128,14 @@ fn scenario_222_at_rest_the_condition_says_why() {
 }
 
 #[test]
+fn scenario_231_available_is_told_before_paused() {
+    assert_eq!(
+        progressing(&with_deadline(&json!({"paused": true}))),
+        "True CloneSetAvailable"
+    );
+}
+
+#[test]
 fn scenario_224_fewer_replicas_may_satisfy_the_partition() {
     let mut world = with_deadline(&json!({"partition": 1}));
     world.breaks("v2");
@@ -161,4 +169,21 @@ fn scenario_227_time_at_rest_does_not_count_towards_the_deadline() {
     assert_eq!(progressing(&world), "True CloneSetUpdated");
     world.settle().unwrap();
     assert_eq!(progressing(&world), "True CloneSetAvailable");
+}
+
+#[test]
+fn regression_47_the_expected_pods_are_what_the_spec_says_at_every_moment() {
+    let mut world = World::of(&json!({"replicas": 5, "updateStrategy": {"partition": 2}}));
+    world.settle().unwrap();
+    world.image("v2");
+    world.settle().unwrap();
+    world.image("v1");
+    for second in 0..20 {
+        world.run_for(1).unwrap();
+        let expected = world.status().expected_updated_replicas;
+        assert_eq!(expected, 3, "in second {second} of going back");
+    }
+    world.partition("60%");
+    world.pass().unwrap();
+    assert_eq!(world.status().expected_updated_replicas, 2);
 }

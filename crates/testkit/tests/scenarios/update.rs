@@ -73,7 +73,7 @@ fn scenario_126_the_target_is_reached() {
 }
 
 #[test]
-fn scenarios_128_to_132_unproven_new_pods_are_as_many_as_may_be() {
+fn scenarios_128_129_131_132_unproven_new_pods_are_as_many_as_may_be() {
     let strategy = json!({"maxUnavailable": 2});
     assert_eq!(
         first_pass(5, &strategy, "5 v1 unavailable"),

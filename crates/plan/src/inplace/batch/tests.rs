@@ -22,7 +22,7 @@ fn batches(pending: Value, priorities: &Priorities) -> Vec<Vec<String>> {
 }
 
 #[test]
-fn scenarios_182_to_186_in_batches() {
+fn scenarios_182_183_185_186_in_batches() {
     let images = |names: &[&str]| {
         let images: BTreeMap<&str, &str> = names.iter().map(|name| (*name, "new")).collect();
         json!({"nextContainerImages": images})

@@ -73,7 +73,7 @@ fn what_a_container_reads_that_does_not_restart_takes_a_new_pod() {
 }
 
 #[test]
-fn scenarios_149_to_153_and_f72_everything_else_takes_a_new_pod() {
+fn scenarios_149_152_153_159_everything_else_takes_a_new_pod() {
     let mut no_image = template();
     no_image["spec"]["containers"][1]
         .as_object_mut()
@@ -120,7 +120,7 @@ fn a_default_that_is_spelt_out_is_no_difference() {
 }
 
 #[test]
-fn scenarios_155_to_159_resources_with_the_gate() {
+fn scenarios_155_156_158_resources_with_the_gate() {
     let changed = of(&with("/spec/containers/0/resources/limits/cpu", json!("2")), true).unwrap();
     assert_eq!(
         changed.resources["c1"].limits,

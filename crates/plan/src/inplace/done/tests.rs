@@ -25,7 +25,7 @@ fn done(pod: &Pod, state: &UpdateState) -> bool {
 }
 
 #[test]
-fn scenarios_177_to_180_by_the_image_as_kruise_does() {
+fn scenarios_177_179_180_by_the_image_as_kruise_does() {
     let one = state(&json!({"c1": {"imageID": "img01"}}));
     let of = |image, id| pod(2, None, &json!([status("c1", image, id, "a")]));
     assert!(done(&of("web:v1", "img02"), &one), "another image");
