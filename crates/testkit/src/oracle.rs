@@ -381,3 +381,6 @@ impl<'a> Oracle<'a> {
 pub(crate) fn rule(holds: bool, broken: impl FnOnce() -> String) -> Result<(), String> {
     if holds { Ok(()) } else { Err(broken()) }
 }
+
+#[cfg(test)]
+mod tests;
