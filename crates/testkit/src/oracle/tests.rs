@@ -79,7 +79,7 @@ fn s3_a_pod_moved_beyond_the_partition() {
         assert!(told.starts_with("S3: "), "{told}");
     }
     let told = after(set(3, &json!({}), "2 v1 available").current("v1"), |world, _| {
-        world.partition(3)
+        world.partition(3);
     });
     assert_eq!(
         told,
@@ -174,7 +174,7 @@ fn throttled_creation_that_does_not_wait() {
     let mut world = set(4, &json!({}), "2 v2 available");
     world.edit(&json!({"scaleStrategy": {"maxUnavailable": 2}}));
     let told = after(world, |world, _| {
-        world.edit(&json!({"scaleStrategy": {"maxUnavailable": 1}}))
+        world.edit(&json!({"scaleStrategy": {"maxUnavailable": 1}}));
     });
     assert_eq!(
         told,

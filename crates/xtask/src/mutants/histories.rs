@@ -74,12 +74,12 @@ impl Mistakes {
     fn planted(&self, source: &str) -> Result<String> {
         let mut source = source.to_owned();
         for place in &self.places {
-            let mut choice = String::from("(match planted_mistake() {");
+            let mut choice = String::from("{match planted_mistake() {");
             for (name, mistake) in &place.mistakes {
                 // Debug formatting is Rust's own quoting of a string.
                 write!(choice, " {name:?} => {mistake},")?;
             }
-            write!(choice, " _ => {} }})", place.reads)?;
+            write!(choice, " _ => {} }}}}", place.reads)?;
             source = list::mutate(&source, &place.r#in, &place.reads, &choice)
                 .with_context(|| format!("in `{}`", place.r#in))?;
         }
@@ -131,6 +131,9 @@ impl Program {
             .args(["test", "--workspace", "--exclude", "e2e", "--locked", "--quiet"])
             .args(["--test", "properties", "--no-run"])
             .arg("--message-format=json-render-diagnostics")
+            // Cargo keeps apart what a wrapper of rustc makes of the workspace's own crates: without one, the next build of
+            // the real sources would take the libraries with the mistakes for its own.
+            .env("RUSTC_WORKSPACE_WRAPPER", "env")
             .env("CARGO_TARGET_DIR", cargo::target(&crate::repository_root()?)?)
             .current_dir(workspace)
             .output()
@@ -202,7 +205,7 @@ mod tests {
         )
         .unwrap();
         let planted = list.planted("fn a() { x + 1 }\nfn b() { x + 1 }\n").unwrap();
-        let choice = r#"(match planted_mistake() { "too many" => x + 2, "too few" => x, _ => x + 1 })"#;
+        let choice = r#"{match planted_mistake() { "too many" => x + 2, "too few" => x, _ => x + 1 }}"#;
         assert!(
             planted.starts_with(&format!("fn a() {{ {choice} }}\nfn b() {{ x + 1 }}\n")),
             "{planted}"
