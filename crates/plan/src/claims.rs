@@ -10,7 +10,7 @@ use crate::instance_ids::instance_ids;
 use crate::snapshot::Snapshot;
 use cloneset_status::{Claim, Pod, Wait};
 use jiff::{SignedDuration, Timestamp};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// How much longer than its grace period a pod may take to go before what comes in its place gets other claims.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(30);
@@ -21,7 +21,7 @@ pub(crate) struct Ids<'a> {
     /// Of claims whose pod has gone; taken over first.
     pub(crate) free: BTreeSet<&'a str>,
     /// Not to be used.
-    taken: BTreeSet<&'a str>,
+    taken: HashSet<&'a str>,
     /// Of claims whose pod is going, with the time until which they are waited for.
     returning: BTreeMap<&'a str, Timestamp>,
 }
@@ -36,7 +36,7 @@ impl<'a> Ids<'a> {
         let asked_to_go = context.desired.pods_to_delete.iter();
         ids.taken
             .extend(asked_to_go.filter_map(|name| Some(name.rsplit_once('-')?.1)));
-        let mut left: BTreeSet<&str> = BTreeSet::new();
+        let mut left: HashSet<&str> = HashSet::new();
         for claim in &snapshot.claims {
             let Some(id) = claim.instance_of(name(snapshot)) else {
                 continue;
@@ -59,7 +59,8 @@ impl<'a> Ids<'a> {
                 ids.returning.insert(id, until);
             }
         }
-        ids.free = left.difference(&ids.taken).copied().collect();
+        left.retain(|id| !ids.taken.contains(id));
+        ids.free = left.into_iter().collect();
         ids
     }
 
@@ -79,10 +80,12 @@ impl<'a> Ids<'a> {
     }
 
     /// The ids for so many pods to come.
-    pub(crate) fn take(&self, count: usize, uid: &str) -> Vec<String> {
-        let used: BTreeSet<&str> = self.taken.union(&self.free).copied().collect();
-        let free = self.free.iter().map(|id| (*id).to_owned());
-        free.chain(instance_ids(uid, &used)).take(count).collect()
+    pub(crate) fn take(mut self, count: usize, uid: &str) -> Vec<String> {
+        self.taken.extend(&self.free);
+        let free = self.free.into_iter().map(str::to_owned);
+        free.chain(instance_ids(uid, |id| self.taken.contains(id)))
+            .take(count)
+            .collect()
     }
 }
 
@@ -92,7 +95,10 @@ fn name(snapshot: &Snapshot) -> &str {
 
 /// The ids that a pod takes: that of its label and, as anybody may edit a label, that of its name.
 fn ids_of(pod: &Pod) -> impl Iterator<Item = &str> {
-    pod.instance_id().into_iter().chain(pod.named_id())
+    let (labelled, named) = (pod.instance_id(), pod.named_id());
+    labelled
+        .into_iter()
+        .chain(named.filter(|id| labelled != Some(id)))
 }
 
 /// What becomes of the claims there are, beside what `moving` and `released` do to pods. A claim that is given up with
@@ -105,13 +111,16 @@ pub(crate) fn actions(
     released: &[Action],
 ) -> Vec<Action> {
     let snapshot = context.snapshot;
+    if snapshot.claims.is_empty() {
+        return Vec::new();
+    }
     let deleted = moving.iter().filter_map(|action| match action {
         Action::DeletePod(deletion) => Some(deletion.uid.as_str()),
         _ => None,
     });
-    let deleted: BTreeSet<&str> = deleted.collect();
-    let given_up: BTreeSet<&str> = released.iter().filter_map(Action::pod_uid).collect();
-    let pods: BTreeMap<&str, &Pod> = snapshot
+    let deleted: HashSet<&str> = deleted.collect();
+    let given_up: HashSet<&str> = released.iter().filter_map(Action::pod_uid).collect();
+    let pods: HashMap<&str, &Pod> = snapshot
         .pods
         .iter()
         .filter_map(|pod| Some((pod.named_id()?, pod.as_ref())))

@@ -1,19 +1,48 @@
 //! What the steps of one pass share: the inputs, and each active pod classified once.
 //!
-//! Holds no decision.
+//! Holds no decision. A record's labels and conditions are searched by text and lie scattered in memory, so in a large
+//! set looking at a pod costs more than all that is decided about it: what most steps ask is asked here.
 
 use crate::desired::{Desired, Features};
 use crate::diff::PodFact;
+use crate::lifecycle::is_settled;
 use crate::revision::Revisions;
 use crate::snapshot::Snapshot;
 use cloneset_status::{LifecycleState, Pod};
 use jiff::Timestamp;
+use std::collections::BTreeMap;
 
 /// An active pod and how the formulas see it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Member<'a> {
     pub(crate) pod: &'a Pod,
     pub(crate) fact: PodFact,
+    /// Where it stands in its life.
+    pub(crate) state: LifecycleState,
+    /// It is ready, however long.
+    pub(crate) ready: bool,
+    /// Does the selector match it? True without a valid selector.
+    pub(crate) selected: bool,
+    /// It serves, and nothing is to be written on it because of what it is now.
+    pub(crate) settled: bool,
+}
+
+/// What stands for a pod where pods are put in an order.
+pub(crate) trait OfPod<'a>: Copy {
+    /// The pod.
+    fn pod(self) -> &'a Pod;
+}
+
+impl<'a> OfPod<'a> for Member<'a> {
+    fn pod(self) -> &'a Pod {
+        self.pod
+    }
+}
+
+impl<'a> OfPod<'a> for &'a Pod {
+    fn pod(self) -> &'a Pod {
+        self
+    }
 }
 
 /// The inputs of one pass.
@@ -34,14 +63,27 @@ impl<'a> Context<'a> {
         revisions: &'a Revisions,
         now: Timestamp,
     ) -> Self {
-        let classify = |pod: &'a Pod| Member {
-            pod,
-            fact: PodFact {
+        let none = BTreeMap::new();
+        let classify = |pod: &'a Pod| {
+            let labels = pod.metadata.labels.as_ref().unwrap_or(&none);
+            let state = pod.lifecycle_state();
+            let fact = PodFact {
                 is_new: revisions.is_new(pod),
-                preparing_delete: pod.lifecycle_state() == LifecycleState::PreparingDelete,
+                preparing_delete: state == LifecycleState::PreparingDelete,
                 specified_delete: pod.is_marked_for_deletion() || desired.pods_to_delete.contains(pod.name()),
                 available: pod.is_available(desired.min_ready_seconds, now),
-            },
+            };
+            Member {
+                pod,
+                fact,
+                state,
+                ready: fact.available || pod.is_ready(),
+                selected: desired
+                    .selector
+                    .as_ref()
+                    .is_none_or(|selector| selector.matches(labels)),
+                settled: is_settled(pod, state),
+            }
         };
         let members = snapshot.active_pods().map(classify).collect();
         Self {
@@ -58,8 +100,7 @@ impl<'a> Context<'a> {
     /// from the moment the pod was chosen for it (`behaviour.md` 4.3).
     pub(crate) fn scales_as_new(&self, member: &Member<'_>) -> bool {
         member.fact.is_new
-            || (self.features.preparing_update_as_update
-                && member.pod.lifecycle_state() == LifecycleState::PreparingUpdate)
+            || (self.features.preparing_update_as_update && member.state == LifecycleState::PreparingUpdate)
     }
 
     /// The pods as scaling counts them.

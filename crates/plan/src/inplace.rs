@@ -24,7 +24,7 @@ use crate::manifest::{RevisionTemplate, revision_label};
 use crate::new_claim;
 use crate::revision::recorded_hash;
 use cloneset_api::names::{labels, lifecycle, pod_reasons};
-use cloneset_status::facts::{Resources, short_revision};
+use cloneset_status::facts::{Resources, is_revision, short_revision};
 use cloneset_status::{Pod, Revision};
 use difference::difference;
 use serde_json::Value;
@@ -128,7 +128,8 @@ fn has_other_claims(context: &Context<'_>, pod: &Pod, target: &RevisionTemplate)
 
 /// The template of the revision that the pod has.
 pub(crate) fn template_of<'a>(context: &Context<'a>, pod: &Pod) -> Option<&'a Value> {
-    let has = |revision: &&Arc<Revision>| pod.has_revision(revision.name());
+    let label = pod.label(labels::REVISION)?;
+    let has = |revision: &&Arc<Revision>| is_revision(label, revision.name());
     context.snapshot.revisions.iter().find(has)?.template()
 }
 

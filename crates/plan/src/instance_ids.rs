@@ -5,6 +5,7 @@
 
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 
 /// Kruise's alphabet: no vowels and no look-alikes, so that no word and no ambiguity arises.
 const ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
@@ -13,22 +14,36 @@ const LENGTH: usize = 5;
 
 /// The ids of the CloneSet with this UID, in order, without those that are taken. Endless: 14 million ids exist,
 /// and a set that held them all could not be created.
-pub fn instance_ids<'a>(uid: &'a str, taken: &'a BTreeSet<&'a str>) -> impl Iterator<Item = String> + 'a {
+///
+/// In a large set nearly every id that comes up is taken, so nothing is kept of those.
+pub fn instance_ids<'a>(
+    uid: &'a str,
+    is_taken: impl Fn(&str) -> bool + 'a,
+) -> impl Iterator<Item = String> + 'a {
     let mut used: BTreeSet<String> = BTreeSet::new();
-    (0_u64..)
-        .map(move |index| encode(&Sha256::digest(format!("{uid}/{index}")), LENGTH))
-        .filter(move |id| !taken.contains(id.as_str()) && used.insert(id.clone()))
+    let (mut seed, mut id) = (String::new(), String::new());
+    (0_u64..).filter_map(move |index| {
+        seed.clear();
+        write!(seed, "{uid}/{index}").ok()?;
+        id.clear();
+        id.extend(letters(&Sha256::digest(&seed), LENGTH));
+        (!is_taken(&id) && used.insert(id.clone())).then(|| id.clone())
+    })
 }
 
 /// The first `length` safe letters of a digest.
 pub(crate) fn encode(digest: &[u8], length: usize) -> String {
+    letters(digest, length).collect()
+}
+
+fn letters(digest: &[u8], length: usize) -> impl Iterator<Item = char> {
     let letter = |byte: &u8| {
         ALPHABET
             .get(usize::from(*byte) % ALPHABET.len())
             .copied()
             .map_or('b', char::from)
     };
-    digest.iter().take(length).map(letter).collect()
+    digest.iter().take(length).map(letter)
 }
 
 #[cfg(test)]
@@ -36,8 +51,7 @@ mod tests {
     use super::*;
 
     fn first(uid: &str, taken: &[&str], count: usize) -> Vec<String> {
-        let taken: BTreeSet<&str> = taken.iter().copied().collect();
-        instance_ids(uid, &taken).take(count).collect()
+        instance_ids(uid, |id| taken.contains(&id)).take(count).collect()
     }
 
     #[test]

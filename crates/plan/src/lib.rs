@@ -37,11 +37,11 @@ pub use manifest::{NewPod, owner_reference};
 pub use new_claim::NewClaim;
 pub use snapshot::{Creation, NodeLabels, Snapshot};
 
-use cloneset_status::{Counts, Pod, Wait};
+use cloneset_status::{Counted, Counts, Wait};
 use context::Context;
 use jiff::Timestamp;
 use revision::Revisions;
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 
 /// Decides what to do for one CloneSet.
 ///
@@ -50,12 +50,13 @@ use std::collections::BTreeSet;
 pub fn plan(snapshot: &Snapshot, desired: &Desired, features: Features, now: Timestamp) -> Plan {
     let revisions = Revisions::resolve(snapshot);
     let context = Context::new(snapshot, desired, features, &revisions, now);
+    let unconfirmed = unconfirmed(&context);
     let mut plan = Plan {
-        outlook: outlook(&context),
+        outlook: outlook(&context, &unconfirmed),
         ..Plan::default()
     };
     await_availability(&context, &mut plan);
-    plan.waits.extend(await_confirmation(&context));
+    plan.waits.extend(await_confirmation(&unconfirmed));
     if snapshot.cloneset.metadata.deletion_timestamp.is_some() {
         plan.waits.push(Wait::Deleting);
         return plan;
@@ -91,18 +92,13 @@ pub fn plan(snapshot: &Snapshot, desired: &Desired, features: Features, now: Tim
         .into_iter()
         .map(Action::ReleasePod)
         .collect();
-    let given_up: BTreeSet<&str> = released.iter().filter_map(Action::pod_uid).collect();
-    moving.retain(|action| action.pod_uid().is_none_or(|uid| !given_up.contains(uid)));
+    drop_those_in(&mut moving, &released);
     let claims = claims::actions(&context, scaling_diff.up > 0, &moving, &released);
-    let refreshed = lifecycle::refresh(&context, &diff);
+    let mut refreshed = lifecycle::refresh(&context, &diff);
     // Two writes of one pod would only make each other lose a race; what is chosen now comes first.
-    let chosen: BTreeSet<&str> = released
-        .iter()
-        .chain(&moving)
-        .filter_map(Action::pod_uid)
-        .collect();
-    let is_free = |action: &Action| action.pod_uid().is_none_or(|uid| !chosen.contains(uid));
-    plan.actions.extend(refreshed.actions.into_iter().filter(is_free));
+    drop_those_in(&mut refreshed.actions, &released);
+    drop_those_in(&mut refreshed.actions, &moving);
+    plan.actions.extend(refreshed.actions);
     plan.actions.extend(released);
     plan.actions.extend(moving);
     plan.actions.extend(claims);
@@ -124,22 +120,26 @@ pub fn plan(snapshot: &Snapshot, desired: &Desired, features: Features, now: Tim
     plan
 }
 
+/// Drops the actions on pods that `others` are about too.
+fn drop_those_in(actions: &mut Vec<Action>, others: &[Action]) {
+    if actions.is_empty() || others.is_empty() {
+        return;
+    }
+    let pods: HashSet<&str> = others.iter().filter_map(Action::pod_uid).collect();
+    actions.retain(|action| action.pod_uid().is_none_or(|uid| !pods.contains(uid)));
+}
+
 /// The facts status needs. The current revision moves by intent only: the partition as written asks for every
 /// pod, and every pod is there and updated (`design.md` 6, deviation 6).
-fn outlook(context: &Context<'_>) -> Outlook {
+fn outlook(context: &Context<'_>, unconfirmed: &[Option<&str>]) -> Outlook {
     let Context {
-        snapshot,
-        desired,
-        revisions,
-        now,
-        ..
+        desired, revisions, ..
     } = context;
-    let counts = Counts::of(
-        snapshot.active_pods(),
-        |pod| revisions.is_new(pod),
-        desired.min_ready_seconds,
-        *now,
-    );
+    let counts = Counts::of(context.members.iter().map(|member| Counted {
+        ready: member.ready,
+        available: member.fact.available,
+        updated: member.fact.is_new,
+    }));
     let complete = counts.updated == counts.replicas && counts.replicas == desired.replicas;
     let current = if desired.updates_all && complete {
         &revisions.update
@@ -153,8 +153,7 @@ fn outlook(context: &Context<'_>) -> Outlook {
         update_revision: known.then(|| revisions.update.name.clone()),
         current_revision: known.then(|| current.name.clone()),
         collision_count: revisions.collision_count,
-        awaiting_confirmation: unavailable_updated(context).next().is_some()
-            && unavailable_updated(context).all(|pod| pod.unconfirmed_gate().is_some()),
+        awaiting_confirmation: !unconfirmed.is_empty() && unconfirmed.iter().all(Option::is_some),
     }
 }
 
@@ -177,18 +176,20 @@ fn raised_in_vain(context: &Context<'_>) -> Option<Wait> {
     })
 }
 
-/// Pods of the update revision that are not available.
-fn unavailable_updated<'a>(context: &'a Context<'_>) -> impl Iterator<Item = &'a Pod> {
+/// For each pod of the update revision that is not available, the gate of somebody else that is all it waits for, if
+/// that is so.
+fn unconfirmed<'a>(context: &Context<'a>) -> Vec<Option<&'a str>> {
     let members = context.members.iter();
     members
         .filter(|member| member.fact.is_new && !member.fact.available)
-        .map(|member| member.pod)
+        .map(|member| member.pod.unconfirmed_gate())
+        .collect()
 }
 
 /// Readiness gates that others open hold a release as long as they like; only saying so helps.
-fn await_confirmation(context: &Context<'_>) -> Option<Wait> {
-    let mut gates = unavailable_updated(context).filter_map(Pod::unconfirmed_gate);
-    let gate = gates.next()?.to_owned();
+fn await_confirmation(unconfirmed: &[Option<&str>]) -> Option<Wait> {
+    let mut gates = unconfirmed.iter().flatten();
+    let gate = (*gates.next()?).to_owned();
     let others = i32::try_from(gates.count()).unwrap_or(i32::MAX);
     Some(Wait::AwaitingConfirmation {
         pods: others.saturating_add(1),

@@ -53,8 +53,8 @@ pub(crate) fn refresh(context: &Context<'_>, diff: &Diff) -> Refreshed {
         actions: Vec::new(),
         tally: Tally::default(),
     };
-    let staying = |member: &&Member<'_>| !member.fact.specified_delete;
-    for member in context.members.iter().filter(staying) {
+    let due = |member: &&Member<'_>| !member.settled && !member.fact.specified_delete;
+    for member in context.members.iter().filter(due) {
         refresh.pod(member);
     }
     Refreshed {
@@ -125,8 +125,7 @@ struct Refresh<'a> {
 
 impl Refresh<'_> {
     fn pod(&mut self, member: &Member<'_>) {
-        let pod = member.pod;
-        let state = pod.lifecycle_state();
+        let (pod, state) = (member.pod, member.state);
         let leaving_or_foreign = matches!(
             state,
             LifecycleState::PreparingDelete | LifecycleState::Unknown | LifecycleState::PreparingUpdate
@@ -243,8 +242,7 @@ impl Refresh<'_> {
         if let Some(state) = state.filter(|state| pod.label(labels::LIFECYCLE_STATE) != Some(state)) {
             enter(&mut metadata, state, self.context.now);
         }
-        let gate =
-            open && pod.has_in_place_gate() && !pod.condition_is_true(pod_conditions::IN_PLACE_UPDATE_READY);
+        let gate = open && has_closed_gate(pod);
         if !gate && metadata.is_empty() {
             return;
         }
@@ -383,6 +381,19 @@ pub(crate) fn regret(context: &Context<'_>) -> Vec<Action> {
             })
         })
         .collect()
+}
+
+/// Is a pod in service, open and complete, with no update under way? Then it needs no step; of most pods that is so.
+pub(crate) fn is_settled(pod: &Pod, state: LifecycleState) -> bool {
+    matches!(state, LifecycleState::Unset | LifecycleState::Normal)
+        && !has_closed_gate(pod)
+        && !is_under_way(pod)
+        && lost_labels(pod).is_empty()
+}
+
+/// Has it our readiness gate, and is that anything but True?
+fn has_closed_gate(pod: &Pod) -> bool {
+    !pod.condition_is_true(pod_conditions::IN_PLACE_UPDATE_READY) && pod.has_in_place_gate()
 }
 
 /// Labels that a pod of ours must carry and has lost: without the instance id no watch of ours shows it.

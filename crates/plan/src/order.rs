@@ -9,6 +9,7 @@ mod properties;
 
 pub(crate) use crowd::Topology;
 
+use crate::context::OfPod;
 use cloneset_api::names::annotations;
 use cloneset_api::names::pod_conditions::READY;
 use cloneset_status::Pod;
@@ -38,15 +39,15 @@ impl Standing {
 
 /// What every order ends with: first the one that became ready last, restarted most, was made last.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Age {
+struct Age<'a> {
     ready_since: Option<Reverse<Timestamp>>,
     restarts: Reverse<i32>,
     created: Option<Reverse<Timestamp>>,
-    name: String,
+    name: &'a str,
 }
 
-impl Age {
-    fn of(pod: &Pod) -> Self {
+impl<'a> Age<'a> {
+    fn of(pod: &'a Pod) -> Self {
         Self {
             ready_since: pod.ready_since().map(Reverse),
             restarts: Reverse(pod.restarts()),
@@ -55,34 +56,72 @@ impl Age {
                 .creation_timestamp
                 .as_ref()
                 .map(|time| Reverse(time.0)),
-            name: pod.name().to_owned(),
+            name: pod.name(),
         }
     }
 }
 
 /// Sorts pods so that those to be updated first come first.
-pub(crate) fn sort_for_update(pods: &mut [&Pod]) {
-    pods.sort_by_cached_key(|pod| (Standing::of(pod), pod.condition_is_true(READY), Age::of(pod)));
+pub(crate) fn sort_for_update<'a>(pods: &mut [impl OfPod<'a>]) {
+    pods.sort_by_cached_key(|item| {
+        let pod = item.pod();
+        (Standing::of(pod), pod.condition_is_true(READY), Age::of(pod))
+    });
 }
 
-/// Sorts pods so that those to be deleted first come first. `is_available` is the availability with
+/// A pod as the order of deletion sees it, read once however often it is compared.
+struct Seen<'a> {
+    standing: Standing,
+    ready: bool,
+    cost: i32,
+    age: Age<'a>,
+    node: Option<&'a str>,
+}
+
+impl<'a> Seen<'a> {
+    fn of(pod: &'a Pod) -> Self {
+        Self {
+            standing: Standing::of(pod),
+            ready: pod.condition_is_true(READY),
+            cost: deletion_cost(pod),
+            age: Age::of(pod),
+            node: pod.spec.node_name.as_deref().filter(|node| !node.is_empty()),
+        }
+    }
+}
+
+/// The places of the `count` pods that are deleted first, in that order. `is_available` is the availability with
 /// `minReadySeconds`; without a topology the pods are kept spread over nodes.
-pub(crate) fn sort_for_scale_in(
-    pods: &mut [&Pod],
+pub(crate) fn first_for_scale_in<'a, P: OfPod<'a>>(
+    pods: &[P],
+    count: usize,
     topology: Option<Topology<'_>>,
-    is_available: impl Fn(&Pod) -> bool,
-) {
-    let ranks = crowd::ranks(pods, topology);
-    pods.sort_by_cached_key(|pod| {
-        (
-            Standing::of(pod),
-            is_available(pod),
-            pod.condition_is_true(READY),
-            deletion_cost(pod),
-            Reverse(ranks.get(pod.uid()).copied().unwrap_or_default()),
-            Age::of(pod),
-        )
-    });
+    is_available: impl Fn(P) -> bool,
+) -> Vec<usize> {
+    let seen: Vec<Seen<'_>> = pods.iter().map(|item| Seen::of(item.pod())).collect();
+    let ranks = crowd::ranks(&seen, topology);
+    let mut keys: Vec<_> = (pods.iter().zip(&seen).zip(ranks).enumerate())
+        .map(|(place, ((item, seen), rank))| {
+            let Seen {
+                standing,
+                ready,
+                cost,
+                age,
+                ..
+            } = seen;
+            (
+                (standing, is_available(*item), ready, cost, Reverse(rank), age),
+                place,
+            )
+        })
+        .collect();
+    // Only those that go have to be put in order.
+    if count < keys.len() {
+        keys.select_nth_unstable(count);
+        keys.truncate(count);
+    }
+    keys.sort_unstable();
+    keys.into_iter().map(|(_, place)| place).collect()
 }
 
 /// The deletion cost; anything but a canonical int32 counts as 0, as in Kubernetes.
@@ -122,9 +161,16 @@ mod tests {
     }
 
     fn scale_in_order(pods: &[Pod], available: &[&str]) -> Vec<String> {
-        let mut sorted: Vec<&Pod> = pods.iter().collect();
-        sort_for_scale_in(&mut sorted, None, |pod| available.contains(&pod.name()));
-        sorted.iter().map(|pod| pod.name().to_owned()).collect()
+        let pods: Vec<&Pod> = pods.iter().collect();
+        let first = |count| first_for_scale_in(&pods, count, None, |pod| available.contains(&pod.name()));
+        let places = first(pods.len());
+        for count in 0..pods.len() {
+            assert_eq!(first(count), places[..count], "the first {count}");
+        }
+        places
+            .into_iter()
+            .map(|place| pods[place].name().to_owned())
+            .collect()
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Orders only, by labels alone. Every sort is stable, so what is equal here keeps the order it came in. That broken
 //! pods go before any of this is `update`'s business.
 
+use crate::context::OfPod;
 use cloneset_api::PriorityStrategy;
 use cloneset_status::Pod;
 use cloneset_status::selector::Selector;
@@ -44,11 +45,11 @@ impl Priority {
     }
 
     /// Sorts pods so that those to be updated first come first.
-    pub(crate) fn sort(&self, pods: &mut [&Pod]) {
+    pub(crate) fn sort<'a>(&self, pods: &mut [impl OfPod<'a>]) {
         match self {
             Self::None => {}
-            Self::Weights(terms) => pods.sort_by_cached_key(|pod| Reverse(weight(terms, pod))),
-            Self::Keys(keys) => pods.sort_by_cached_key(|pod| level(keys, pod)),
+            Self::Weights(terms) => pods.sort_by_cached_key(|item| Reverse(weight(terms, item.pod()))),
+            Self::Keys(keys) => pods.sort_by_cached_key(|item| level(keys, item.pod())),
         }
     }
 }

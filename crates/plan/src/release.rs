@@ -18,13 +18,12 @@ pub(crate) fn release(context: &Context<'_>) -> Vec<Release> {
     if context.snapshot.creation == Creation::Stopped {
         return Vec::new();
     }
-    let none = BTreeMap::new();
-    let taken_out = |pod: &&Pod| {
-        !selector.matches(pod.metadata.labels.as_ref().unwrap_or(&none))
-            && made_with(context.snapshot, pod).is_some_and(|labels| selector.matches(&labels))
-    };
-    let pods = context.members.iter().map(|member| member.pod);
-    pods.filter(taken_out)
+    let taken_out =
+        |pod: &&Pod| made_with(context.snapshot, pod).is_some_and(|labels| selector.matches(&labels));
+    let unmatched = context.members.iter().filter(|member| !member.selected);
+    unmatched
+        .map(|member| member.pod)
+        .filter(taken_out)
         .map(|pod| Release {
             name: pod.name().to_owned(),
             uid: pod.uid().to_owned(),

@@ -11,6 +11,7 @@ use crate::new_claim;
 use crate::normalise::canonical_text;
 use crate::snapshot::Snapshot;
 use cloneset_api::names::{annotations, labels};
+use cloneset_status::facts::is_revision;
 use cloneset_status::{Pod, Revision};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
@@ -109,7 +110,8 @@ impl Revisions {
 
     /// Does the pod already run what the template says?
     pub fn is_new(&self, pod: &Pod) -> bool {
-        self.same_as_update.iter().any(|name| pod.has_revision(name))
+        let label = pod.label(labels::REVISION);
+        label.is_some_and(|label| self.same_as_update.iter().any(|name| is_revision(label, name)))
     }
 
     /// Are pods that are held back made from the same content as new ones?
@@ -120,12 +122,17 @@ impl Revisions {
 
 /// Revisions beyond the history limit that nothing uses, oldest first (`behaviour.md` 2.7).
 pub(crate) fn surplus(snapshot: &Snapshot, live: [&str; 3], limit: usize) -> Vec<Action> {
-    let mut unused: Vec<&Arc<Revision>> = snapshot
-        .revisions
-        .iter()
+    let revisions = snapshot.revisions.iter();
+    let mut unused: Vec<&Arc<Revision>> = revisions
         .filter(|revision| !live.contains(&revision.name()))
-        .filter(|revision| !snapshot.pods.iter().any(|pod| pod.has_revision(revision.name())))
         .collect();
+    if unused.len() <= limit {
+        return Vec::new();
+    }
+    // Thousands of pods carry but a handful of revisions.
+    let carried = snapshot.pods.iter().filter_map(|pod| pod.label(labels::REVISION));
+    let carried: BTreeSet<&str> = carried.collect();
+    unused.retain(|revision| !carried.iter().any(|label| is_revision(label, revision.name())));
     unused.sort_by_key(|revision| revision.revision);
     let too_many = unused.len().saturating_sub(limit);
     unused

@@ -10,11 +10,11 @@ use crate::context::{Context, Member};
 use crate::diff::Diff;
 use crate::lifecycle::{regret, send_off};
 use crate::manifest::{NewPod, RevisionTemplate};
-use crate::order::{Topology, sort_for_scale_in};
+use crate::order::{Topology, first_for_scale_in};
 use crate::snapshot::Creation;
 use cloneset_status::{Pod, Wait};
 use jiff::SignedDuration;
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// Pods created in one pass at the most; the next pass follows at once.
@@ -153,7 +153,7 @@ fn create(context: &Context<'_>, diff: &Diff) -> (Vec<Action>, Option<Wait>) {
         }
     });
     let claims = &context.snapshot.claims;
-    let known: BTreeSet<&str> = claims.iter().map(|claim| claim.name()).collect();
+    let known: HashSet<&str> = claims.iter().map(|claim| claim.name()).collect();
     let with_claims = |pod: NewPod| {
         let missing = pod
             .claims
@@ -163,14 +163,14 @@ fn create(context: &Context<'_>, diff: &Diff) -> (Vec<Action>, Option<Wait>) {
         actions.push(Action::CreatePod(pod));
         actions
     };
-    let pods = new_pods(context, &ids, revisions).into_iter();
+    let pods = new_pods(context, ids, revisions).into_iter();
     (pods.flat_map(with_claims).collect(), wait)
 }
 
 /// Pods of these revisions, under the next free names.
 pub(crate) fn new_pods<'a>(
     context: &Context<'_>,
-    ids: &Ids<'_>,
+    ids: Ids<'_>,
     revisions: impl Iterator<Item = &'a Arc<RevisionTemplate>>,
 ) -> Vec<NewPod> {
     let snapshot = context.snapshot;
@@ -228,26 +228,22 @@ fn surplus<'a>(context: &Context<'a>, diff: &Diff) -> Vec<Member<'a>> {
     chosen
 }
 
-fn first_to_go<'a>(context: &Context<'a>, group: Vec<Member<'a>>, count: usize) -> Vec<Member<'a>> {
+/// Those to go first, in the order in which they stand in the group.
+fn first_to_go<'a>(context: &Context<'a>, mut group: Vec<Member<'a>>, count: usize) -> Vec<Member<'a>> {
+    if count == 0 {
+        group.clear();
+    }
     if count >= group.len() {
         return group;
     }
-    let available: BTreeSet<&str> = group
-        .iter()
-        .filter(|member| member.fact.available)
-        .map(|member| member.pod.uid())
-        .collect();
-    let mut pods: Vec<&Pod> = group.iter().map(|member| member.pod).collect();
     let topology = context.snapshot.nodes.as_ref().map(|nodes| Topology {
         keys: &context.desired.topology_keys,
         nodes,
     });
-    sort_for_scale_in(&mut pods, topology, |pod| available.contains(pod.uid()));
-    let chosen: BTreeSet<&str> = pods.into_iter().take(count).map(Pod::uid).collect();
-    group
-        .into_iter()
-        .filter(|member| chosen.contains(member.pod.uid()))
-        .collect()
+    let mut chosen = first_for_scale_in(&group, count, topology, |member| member.fact.available);
+    chosen.sort_unstable();
+    let chosen = chosen.into_iter();
+    chosen.filter_map(|place| group.get(place).copied()).collect()
 }
 
 /// A delete; `because_of_state` binds it to the state the choice was made on.

@@ -3,8 +3,8 @@
 //! A permutation of the candidates and nothing else. Kruise compares two quotients in single precision; here they are
 //! compared exactly, so the order does not depend on rounding.
 
+use crate::context::OfPod;
 use cloneset_api::ScatterTerm;
-use cloneset_status::Pod;
 use std::cmp::Reverse;
 use std::collections::VecDeque;
 
@@ -21,8 +21,8 @@ struct Term {
 }
 
 impl Term {
-    fn matches(&self, pod: &Pod) -> bool {
-        pod.label(&self.key) == Some(self.value.as_str())
+    fn matches<'a>(&self, item: impl OfPod<'a>) -> bool {
+        item.pod().label(&self.key) == Some(self.value.as_str())
     }
 }
 
@@ -41,11 +41,11 @@ impl Scatter {
 
     /// Spreads the candidates, which are some of `all`. Of several terms the one that most candidates have is applied
     /// first, each on the result of the one before.
-    pub(crate) fn spread<'a>(&self, candidates: Vec<&'a Pod>, all: &[&Pod]) -> Vec<&'a Pod> {
+    pub(crate) fn spread<'a, P: OfPod<'a>>(&self, candidates: Vec<P>, all: &[P]) -> Vec<P> {
         if candidates.len() <= 1 {
             return candidates;
         }
-        let bearers = |term: &Term| candidates.iter().filter(|pod| term.matches(pod)).count();
+        let bearers = |term: &Term| candidates.iter().filter(|pod| term.matches(**pod)).count();
         let mut terms: Vec<(usize, &Term)> = self.terms.iter().map(|term| (bearers(term), term)).collect();
         terms.retain(|(bearers, _)| *bearers > 0);
         terms.sort_by_key(|(bearers, _)| Reverse(*bearers));
@@ -56,14 +56,14 @@ impl Scatter {
 }
 
 /// Applies one term. With 10 pods of which 3 match, those are the 1st, the 6th and the 10th.
-fn spread_one<'a>(pods: Vec<&'a Pod>, term: &Term, all: &[&Pod]) -> Vec<&'a Pod> {
-    let (mut matching, mut others): (VecDeque<&Pod>, VecDeque<&Pod>) =
-        pods.iter().partition(|pod| term.matches(pod));
+fn spread_one<'a, P: OfPod<'a>>(pods: Vec<P>, term: &Term, all: &[P]) -> Vec<P> {
+    let (mut matching, mut others): (VecDeque<P>, VecDeque<P>) =
+        pods.iter().copied().partition(|pod| term.matches(*pod));
     if matching.len() <= 1 || others.len() <= 1 {
         return pods;
     }
     let last = matching.pop_back();
-    let all_matching = all.iter().filter(|pod| term.matches(pod)).count();
+    let all_matching = all.iter().filter(|pod| term.matches(**pod)).count();
     let rhythm = Rhythm::of(
         (matching.len(), others.len()),
         (
@@ -72,9 +72,8 @@ fn spread_one<'a>(pods: Vec<&'a Pod>, term: &Term, all: &[&Pod]) -> Vec<&'a Pod>
         ),
     );
     let mut spread = Vec::with_capacity(pods.len());
-    let take = |from: &mut VecDeque<&'a Pod>, count: usize| -> Vec<&'a Pod> {
-        from.drain(..count.min(from.len())).collect()
-    };
+    let take =
+        |from: &mut VecDeque<P>, count: usize| -> Vec<P> { from.drain(..count.min(from.len())).collect() };
     spread.extend(take(&mut others, rhythm.ahead));
     for _ in 0..rhythm.groups {
         spread.extend(take(&mut matching, rhythm.matching));
@@ -132,6 +131,7 @@ fn rounded(number: usize, by: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use cloneset_status::Pod;
     use serde_json::json;
 
     /// A set of so many pods; `labelled` are the bearers of each term.

@@ -13,8 +13,7 @@ use crate::lifecycle::{Hold, hold_update, send_off};
 use crate::manifest::NewPod;
 use crate::order::sort_for_update;
 use crate::scale::new_pods;
-use cloneset_status::{LifecycleState, Pod, Wait};
-use std::collections::{BTreeMap, BTreeSet};
+use cloneset_status::{LifecycleState, Wait};
 
 /// What the update does now and what it waits for.
 pub(crate) struct Updating {
@@ -50,9 +49,9 @@ pub(crate) fn update(context: &Context<'_>, diff: &Diff) -> Updating {
         &context.revisions.current
     };
     let mut in_place = InPlace::to(context, target);
-    let (candidates, stuck) = movable(context, &mut in_place, &wanted.candidates);
+    let (candidates, stuck) = movable(context, &mut in_place, wanted.candidates);
     updating.waits.extend(stuck);
-    let candidates = ordered(context, &candidates);
+    let candidates = ordered(context, candidates);
     let unavailable = |member: &&Member<'_>| !member.fact.available;
     let at_target = |member: &&Member<'_>| member.fact.is_new == wanted.to_new;
     let count = |members: usize| i32::try_from(members).unwrap_or(i32::MAX);
@@ -70,18 +69,13 @@ pub(crate) fn update(context: &Context<'_>, diff: &Diff) -> Updating {
                 .count(),
         ),
     };
-    let taken: BTreeSet<usize> = limit
-        .take(candidates.iter().map(|member| member.fact.available))
-        .into_iter()
-        .collect();
-    updating.actions = candidates
+    let taken = limit.take(candidates.iter().map(|member| member.fact.available));
+    updating.actions = taken
         .iter()
-        .enumerate()
-        .filter(|(index, _)| taken.contains(index))
-        .filter_map(|(_, member)| begin(context, &mut in_place, member))
+        .filter_map(|place| begin(context, &mut in_place, candidates.get(*place)?))
         .collect();
     if !updating.actions.is_empty() && !context.members.iter().any(|member| at_target(&member)) {
-        updating.rehearsal = new_pods(context, &Ids::of(context), std::iter::once(target))
+        updating.rehearsal = new_pods(context, Ids::of(context), std::iter::once(target))
             .into_iter()
             .next();
     }
@@ -135,15 +129,15 @@ fn wanted<'a>(context: &Context<'a>, diff: &Diff) -> Wanted<'a> {
 fn movable<'a>(
     context: &Context<'a>,
     in_place: &mut InPlace<'_>,
-    candidates: &[Member<'a>],
+    candidates: Vec<Member<'a>>,
 ) -> (Vec<Member<'a>>, Option<Wait>) {
     if context.desired.update_type != UpdateType::InPlaceOnly {
-        return (candidates.to_vec(), None);
+        return (candidates, None);
     }
     let (mut movable, mut stuck, mut first) = (Vec::new(), 0_i32, None);
     for member in candidates {
         match in_place.obstacle(member.pod) {
-            None => movable.push(*member),
+            None => movable.push(member),
             Some(obstacle) => {
                 stuck = stuck.saturating_add(1);
                 first.get_or_insert((member.pod.name().to_owned(), obstacle.0));
@@ -169,36 +163,21 @@ fn begin(context: &Context<'_>, in_place: &mut InPlace<'_>, member: &Member<'_>)
         Hold::Held => None,
         Hold::Begins(write) => Some(Action::TakeOutOfService(*write)),
         // The refresh takes it to Normal first.
-        Hold::None
-            if matches!(
-                pod.lifecycle_state(),
-                LifecycleState::Updated | LifecycleState::Unknown
-            ) =>
-        {
-            None
-        }
+        Hold::None if matches!(member.state, LifecycleState::Updated | LifecycleState::Unknown) => None,
         Hold::None => in_place.begin(pod).map(Action::TakeOutOfService),
     }
 }
 
 /// In the order of `behaviour.md` 5.4; then, with deviation 4, those whose update has begun and all others that are
 /// unavailable before the rest, whatever the user's order says: replacing them costs nothing.
-fn ordered<'a>(context: &Context<'a>, candidates: &[Member<'a>]) -> Vec<Member<'a>> {
-    let mut pods: Vec<&Pod> = candidates.iter().map(|member| member.pod).collect();
-    sort_for_update(&mut pods);
-    context.desired.priority.sort(&mut pods);
-    let all: Vec<&Pod> = context.members.iter().map(|member| member.pod).collect();
-    let pods = context.desired.scatter.spread(pods, &all);
-    let place: BTreeMap<&str, usize> = pods
-        .iter()
-        .enumerate()
-        .map(|(index, pod)| (pod.uid(), index))
-        .collect();
-    let mut ordered = candidates.to_vec();
+fn ordered<'a>(context: &Context<'a>, mut candidates: Vec<Member<'a>>) -> Vec<Member<'a>> {
+    sort_for_update(&mut candidates);
+    context.desired.priority.sort(&mut candidates);
+    let mut ordered = context.desired.scatter.spread(candidates, &context.members);
+    // A stable sort: what is equal keeps the order it has.
     ordered.sort_by_key(|member| {
-        let has_begun = member.pod.lifecycle_state() == LifecycleState::PreparingUpdate;
-        let place = place.get(member.pod.uid()).copied();
-        (!has_begun, member.fact.available, place)
+        let has_begun = member.state == LifecycleState::PreparingUpdate;
+        (!has_begun, member.fact.available)
     });
     ordered
 }

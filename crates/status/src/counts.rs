@@ -1,7 +1,6 @@
 //! The counters of `status` (`behaviour.md` 7.1), from the pods of one CloneSet.
-
-use crate::facts::Pod;
-use jiff::Timestamp;
+//!
+//! Adds up and looks at no pod: what ready and available mean is `facts`' to say.
 
 /// How many pods there are of each kind. Only active pods are ever counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,24 +19,29 @@ pub struct Counts {
     pub updated_available: i32,
 }
 
+/// What is counted of an active pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counted {
+    /// Is it ready?
+    pub ready: bool,
+    /// Is it available?
+    pub available: bool,
+    /// Does it have the update revision?
+    pub updated: bool,
+}
+
 impl Counts {
-    /// Counts the active ones among `pods`. `is_updated` says which pods have the update revision.
-    pub fn of<'a>(
-        pods: impl IntoIterator<Item = &'a Pod>,
-        is_updated: impl Fn(&Pod) -> bool,
-        min_ready_seconds: i32,
-        now: Timestamp,
-    ) -> Self {
+    /// Counts pods, all of them active.
+    pub fn of(pods: impl IntoIterator<Item = Counted>) -> Self {
         let mut counts = Self::default();
-        for pod in pods.into_iter().filter(|pod| pod.is_active()) {
-            let (ready, available) = (pod.is_ready(), pod.is_available(min_ready_seconds, now));
+        for pod in pods {
             counts.replicas += 1;
-            counts.ready += i32::from(ready);
-            counts.available += i32::from(available);
-            if is_updated(pod) {
+            counts.ready += i32::from(pod.ready);
+            counts.available += i32::from(pod.available);
+            if pod.updated {
                 counts.updated += 1;
-                counts.updated_ready += i32::from(ready);
-                counts.updated_available += i32::from(available);
+                counts.updated_ready += i32::from(pod.ready);
+                counts.updated_available += i32::from(pod.available);
             }
         }
         counts

@@ -14,7 +14,7 @@ pub mod selector;
 pub mod why;
 
 pub use compute::{Observed, compute};
-pub use counts::Counts;
+pub use counts::{Counted, Counts};
 pub use facts::{Claim, LifecycleState, Pod, Revision};
 pub use phase::{Held, Phase, phase};
 pub use why::{Problem, Runaway, Verdict, Wait};

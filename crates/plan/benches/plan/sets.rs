@@ -76,8 +76,7 @@ impl Set {
     /// Adds so many pods of this revision; `change` says what is special about each, by its number.
     pub(crate) fn pods(mut self, count: usize, revision: &str, change: impl Fn(usize) -> Value) -> Self {
         let made = self.pods.len();
-        let none = BTreeSet::new();
-        let ids = instance_ids("u-1", &none).skip(made).take(count);
+        let ids = instance_ids("u-1", |_| false).skip(made).take(count);
         for (number, id) in (made..).zip(ids) {
             let random = &mut self.random;
             let uid = format!("{:08x}-{:012x}", random.u32(..), random.u64(..1 << 48));

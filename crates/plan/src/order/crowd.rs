@@ -3,13 +3,11 @@
 //!
 //! Ranks only; what they weigh among the other criteria is `order`'s to say.
 
-use super::{Age, Standing, deletion_cost};
+use super::Seen;
 use crate::snapshot::NodeLabels;
 use cloneset_api::names::node_labels::HOSTNAME;
-use cloneset_api::names::pod_conditions::READY;
-use cloneset_status::Pod;
 use std::cmp::{Ordering, Reverse};
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 /// A pod with a higher rank is deleted earlier.
 #[derive(Clone, Copy, Debug, Default)]
@@ -42,9 +40,6 @@ impl PartialEq for Rank {
 
 impl Eq for Rank {}
 
-/// Ranks by UID; a pod that is not there has rank 0.
-pub(super) type Ranks<'a> = BTreeMap<&'a str, Rank>;
-
 /// The parts of a cluster that pods are to be spread over.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Topology<'a> {
@@ -54,8 +49,8 @@ pub(crate) struct Topology<'a> {
     pub(crate) nodes: &'a NodeLabels,
 }
 
-/// The ranks of a group of pods.
-pub(super) fn ranks<'a>(pods: &[&'a Pod], topology: Option<Topology<'_>>) -> Ranks<'a> {
+/// The ranks of a group of pods, each at its pod's place.
+pub(super) fn ranks(pods: &[Seen<'_>], topology: Option<Topology<'_>>) -> Vec<Rank> {
     let on_nodes = same_node_ranks(pods);
     match topology {
         Some(topology) if !topology.keys.is_empty() => topology_ranks(pods, topology, &on_nodes),
@@ -63,19 +58,18 @@ pub(super) fn ranks<'a>(pods: &[&'a Pod], topology: Option<Topology<'_>>) -> Ran
     }
 }
 
-fn node_of(pod: &Pod) -> Option<&str> {
-    pod.spec.node_name.as_deref().filter(|node| !node.is_empty())
-}
-
 /// Per node, the pods in their own order of deletion get ranks n-1 … 0: the more pods share a node, the earlier
 /// one of them goes. Pods without a node rank 0.
-fn same_node_ranks<'a>(pods: &[&'a Pod]) -> Ranks<'a> {
-    let mut ranks = Ranks::new();
-    for mut on_node in grouped(pods, node_of).into_values() {
-        sort_within(&mut on_node, &Ranks::new());
+fn same_node_ranks(pods: &[Seen<'_>]) -> Vec<Rank> {
+    let none = vec![Rank::default(); pods.len()];
+    let mut ranks = none.clone();
+    for on_node in grouped(pods, |pod| pod.node) {
         let count = on_node.len();
-        let ranked = on_node.into_iter().enumerate();
-        ranks.extend(ranked.map(|(index, pod)| (pod.uid(), Rank::of(count - 1 - index))));
+        for (index, place) in sorted(pods, on_node, &none).into_iter().enumerate() {
+            if let Some(rank) = ranks.get_mut(place) {
+                *rank = Rank::of(count - 1 - index);
+            }
+        }
     }
     ranks
 }
@@ -84,54 +78,56 @@ fn same_node_ranks<'a>(pods: &[&'a Pod]) -> Ranks<'a> {
 /// i-th to go gets `(n - i) * ln(t + 2)`, where t is the number of values; the sum over all keys counts.
 ///
 /// Zone a with 3 pods, zone b with 1: ln 4 times 3, 2, 1 in a and ln 4 times 1 in b.
-fn topology_ranks<'a>(pods: &[&'a Pod], topology: Topology<'_>, on_nodes: &Ranks<'a>) -> Ranks<'a> {
-    let mut ranks = Ranks::new();
+fn topology_ranks(pods: &[Seen<'_>], topology: Topology<'_>, on_nodes: &[Rank]) -> Vec<Rank> {
+    let none = vec![Rank::default(); pods.len()];
+    let mut ranks = none.clone();
     for key in topology.keys {
-        let value_of = |pod: &Pod| topology.nodes.get(node_of(pod)?)?.get(key).map(String::as_str);
-        let groups = grouped(pods, value_of);
+        let groups = grouped(pods, |pod| {
+            topology.nodes.get(pod.node?)?.get(key).map(String::as_str)
+        });
         let weight = Rank::of(groups.len().saturating_add(2)).0.ln();
-        let none = Ranks::new();
         let within = if key == HOSTNAME { &none } else { on_nodes };
-        for mut group in groups.into_values() {
-            sort_within(&mut group, within);
+        for group in groups {
             let count = group.len();
-            for (index, pod) in group.into_iter().enumerate() {
-                ranks.entry(pod.uid()).or_default().0 += Rank::of(count - index).0 * weight;
+            for (index, place) in sorted(pods, group, within).into_iter().enumerate() {
+                if let Some(rank) = ranks.get_mut(place) {
+                    rank.0 += Rank::of(count - index).0 * weight;
+                }
             }
         }
     }
     ranks
 }
 
-fn grouped<'a, 'k>(
-    pods: &[&'a Pod],
-    place: impl Fn(&'a Pod) -> Option<&'k str>,
-) -> BTreeMap<&'k str, Vec<&'a Pod>> {
-    let mut groups: BTreeMap<&str, Vec<&Pod>> = BTreeMap::new();
-    for &pod in pods {
-        if let Some(place) = place(pod) {
-            groups.entry(place).or_default().push(pod);
+/// The places of the pods that share a value. The groups come in no order of their own: in that of their first pods.
+fn grouped<'k>(pods: &[Seen<'k>], value_of: impl Fn(&Seen<'k>) -> Option<&'k str>) -> Vec<Vec<usize>> {
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    let mut numbers: HashMap<&str, usize> = HashMap::new();
+    for (place, pod) in pods.iter().enumerate() {
+        let Some(value) = value_of(pod) else { continue };
+        let number = *numbers.entry(value).or_insert(groups.len());
+        match groups.get_mut(number) {
+            Some(group) => group.push(place),
+            None => groups.push(vec![place]),
         }
     }
     groups
 }
 
 /// The order of deletion within one place.
-fn sort_within(pods: &mut [&Pod], ranks: &Ranks<'_>) {
-    pods.sort_by_cached_key(|pod| {
-        (
-            Standing::of(pod),
-            pod.condition_is_true(READY),
-            deletion_cost(pod),
-            Reverse(ranks.get(pod.uid()).copied().unwrap_or_default()),
-            Age::of(pod),
-        )
+fn sorted(pods: &[Seen<'_>], mut group: Vec<usize>, ranks: &[Rank]) -> Vec<usize> {
+    group.sort_by_cached_key(|place| {
+        let rank = ranks.get(*place).copied().unwrap_or_default();
+        let seen = pods.get(*place);
+        seen.map(|pod| (pod.standing, pod.ready, pod.cost, Reverse(rank), &pod.age))
     });
+    group
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use cloneset_status::Pod;
     use serde_json::json;
     use std::sync::Arc;
 
@@ -146,6 +142,12 @@ mod tests {
             ]}
         }))
         .unwrap()
+    }
+
+    fn ranks_of<'a>(pods: &[&'a Pod], topology: Option<Topology<'_>>) -> Vec<(&'a str, Rank)> {
+        let seen: Vec<Seen<'_>> = pods.iter().map(|pod| Seen::of(pod)).collect();
+        let names = pods.iter().map(|pod| pod.name());
+        names.zip(ranks(&seen, topology)).collect()
     }
 
     fn spread<'a>(pods: &[&'a Pod], keys: &[&str], zones: &[(&str, &str)]) -> Vec<(&'a str, i32)> {
@@ -167,7 +169,7 @@ mod tests {
             reason = "small numbers, rounded for the eye"
         )]
         let rounded = |rank: Rank| (rank.0 * 10.0).round() as i32;
-        ranks(pods, Some(topology))
+        ranks_of(pods, Some(topology))
             .into_iter()
             .map(|(pod, rank)| (pod, rounded(rank)))
             .collect()
@@ -200,8 +202,10 @@ mod tests {
             ("d1", rank(2)),
             ("d2", rank(1)),
             ("d3", rank(0)),
+            ("u1", rank(0)),
+            ("u2", rank(0)),
         ];
-        assert_eq!(ranks(&pods, None), Ranks::from(expected), "others have rank 0");
+        assert_eq!(ranks_of(&pods, None), expected);
     }
 
     /// Nodes a and b in zone x hold 2 and 1 pods, node c in zone y holds 1: the first of the fuller node in the fuller
@@ -236,6 +240,9 @@ mod tests {
     fn a_node_that_is_not_known_or_lacks_the_label_adds_nothing() {
         let pods = [on("a1", Some("a")), on("z1", Some("z")), on("u1", None)];
         let pods: Vec<&Pod> = pods.iter().collect();
-        assert_eq!(spread(&pods, &[ZONE, "rack"], &[("a", "x")]), [("a1", 11)]);
+        assert_eq!(
+            spread(&pods, &[ZONE, "rack"], &[("a", "x")]),
+            [("a1", 11), ("z1", 0), ("u1", 0)]
+        );
     }
 }
