@@ -197,6 +197,7 @@ impl World {
         &self,
         verdict: impl FnOnce(Oracle<'_>) -> Result<(), String>,
     ) -> Result<(), Failure> {
-        verdict(Oracle::new(&self.store, self.decided_at)).map_err(|rule| self.failure(rule))
+        let excludes = self.features.exclude_preparing_delete;
+        verdict(Oracle::new(&self.store, excludes, self.decided_at)).map_err(|rule| self.failure(rule))
     }
 }

@@ -82,7 +82,13 @@ impl World {
             self.claim_memory.doomed.insert(uid, pod.uid().to_owned());
         }
         self.claim_memory.dismissed.insert(pod.uid().to_owned());
-        self.dismissed_claims.extend(claims);
+        // Its own are also those of its id that it does not mount, as their template went before it was made.
+        let of_its_id = self
+            .store
+            .claims()
+            .filter(|claim| claim.name().ends_with(pod.name()));
+        let of_its_id: Vec<String> = of_its_id.map(|claim| claim.name().to_owned()).collect();
+        self.dismissed_claims.extend(claims.into_iter().chain(of_its_id));
     }
 
     pub(crate) fn begin_pass(&mut self) {

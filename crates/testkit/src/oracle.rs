@@ -23,12 +23,15 @@ use serde_json::{Value, json};
 pub(crate) struct Oracle<'a> {
     pub(crate) store: &'a Store,
     limits: Limits,
+    /// Do pods in `PreparingDelete` hold no place, whatever the CloneSet says?
+    excludes: bool,
     now: Timestamp,
 }
 
 impl<'a> Oracle<'a> {
-    pub(crate) fn new(store: &'a Store, now: Timestamp) -> Self {
+    pub(crate) fn new(store: &'a Store, excludes: bool, now: Timestamp) -> Self {
         Self {
+            excludes,
             store,
             limits: Limits::of(&store.cloneset.spec),
             now,
@@ -63,14 +66,14 @@ impl<'a> Oracle<'a> {
         self.is_its_template(new, manifest)
     }
 
-    /// Pods in `PreparingDelete`, where a label of the CloneSet says that they hold no place.
+    /// Pods in `PreparingDelete`, where a flag or a label of the CloneSet says that they hold no place.
     fn excluded(&self) -> i32 {
         let of_cloneset = self.store.cloneset.metadata.labels.as_ref();
         let asked = of_cloneset.and_then(|labels| labels.get(labels::EXCLUDE_PREPARING_DELETE));
         let leaving = self.store.pods().filter(|pod| {
             is_live(pod) && pod.label(labels::LIFECYCLE_STATE) == Some(lifecycle::PREPARING_DELETE)
         });
-        if asked.is_some_and(|value| value == "true") {
+        if self.excludes || asked.is_some_and(|value| value == "true") {
             i32::try_from(leaving.count()).unwrap_or(i32::MAX)
         } else {
             0

@@ -47,7 +47,7 @@ pub struct World {
     pub(crate) dies_after: Option<usize>,
     /// Creating was refused.
     pub(crate) creation_hold: Option<Hold>,
-    features: Features,
+    pub(crate) features: Features,
     lag: SignedDuration,
     trace: Trace,
     extremes: Extremes,

@@ -91,6 +91,7 @@ pub(crate) fn edit() -> impl Strategy<Value = Value> {
         1 => scale_limit().prop_map(|limit| json!({"scaleStrategy": {"maxUnavailable": limit}})),
         1 => any::<bool>().prop_map(|off| json!({"scaleStrategy": {"disablePVCReuse": off}})),
         1 => (0..3).prop_map(|limit| json!({"revisionHistoryLimit": limit})),
+        1 => claims().prop_map(|claims| json!({"volumeClaimTemplates": claims})),
         2 => hooks().prop_map(|hooks| json!({"lifecycle": hooks})),
     ]
 }
@@ -115,12 +116,22 @@ fn hooks() -> impl Strategy<Value = Value> {
     )
 }
 
+/// The gates that have a say in which pods there are.
 pub(crate) fn features() -> impl Strategy<Value = Features> {
-    (any::<bool>(), any::<bool>()).prop_map(|(partition_rollback, short_hash)| Features {
-        partition_rollback,
-        short_hash,
-        ..Features::default()
-    })
+    let rarely = || prop::bool::weighted(0.2);
+    let common = (any::<bool>(), any::<bool>());
+    (common, rarely(), rarely(), rarely()).prop_map(
+        |((partition_rollback, short_hash), exclude_preparing_delete, recreate_for_claims, as_update)| {
+            Features {
+                partition_rollback,
+                short_hash,
+                exclude_preparing_delete,
+                recreate_for_claims,
+                preparing_update_as_update: as_update,
+                ..Features::default()
+            }
+        },
+    )
 }
 
 /// No claims, one for each pod, or two.
