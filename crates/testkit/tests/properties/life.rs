@@ -1,6 +1,7 @@
 //! Random lives: a world, and what people, pods and nodes do in it while the controller works.
 
 use crate::specs::{HELD, KEYS, VALUES, claims, edit, features, is_zero, scale_limit, strategy, version};
+use cloneset_api::names::annotations;
 use cloneset_plan::Features;
 use cloneset_status::Pod;
 use cloneset_testkit::{Failure, Fate, World};
@@ -19,6 +20,8 @@ pub(crate) enum Blow {
     Label(&'static str, &'static str),
     Hold,
     LetGo,
+    /// What an update keeps on the pod becomes unreadable.
+    Scrawl,
     DeleteByHand,
     Vanish,
     Fail,
@@ -44,6 +47,7 @@ fn step() -> impl Strategy<Value = Step> {
         Just(Blow::Mark),
         Just(Blow::Name),
         label.prop_map(|(key, value)| Blow::Label(key, value)),
+        Just(Blow::Scrawl),
         Just(Blow::Hold),
         Just(Blow::LetGo),
         Just(Blow::DeleteByHand),
@@ -83,6 +87,7 @@ pub(crate) struct Life {
     claims: Value,
     pub(crate) features: Features,
     fates: Vec<Fate>,
+    old_kubelets: bool,
     lag: i64,
     pub(crate) steps: Vec<(u32, Step)>,
 }
@@ -92,7 +97,9 @@ pub(crate) fn life() -> impl Strategy<Value = Life> {
     let topology = ["kubernetes.io/hostname", "topology.kubernetes.io/zone"];
     let spread = prop::sample::subsequence(topology.to_vec(), 0..=2);
     let set = (0..8_i32, strategy(), scale_limit(), spread, claims(), features());
-    (set, fates(), lag, steps()).prop_map(|(set, fates, lag, steps)| {
+    let nodes = (fates(), prop::bool::weighted(0.2), lag);
+    (set, nodes, steps()).prop_map(|(set, nodes, steps)| {
+        let (fates, old_kubelets, lag) = nodes;
         let (replicas, strategy, scale_limit, spread, claims, features) = set;
         Life {
             replicas,
@@ -102,6 +109,7 @@ pub(crate) fn life() -> impl Strategy<Value = Life> {
             claims,
             features,
             fates,
+            old_kubelets,
             lag,
             steps,
         }
@@ -120,6 +128,9 @@ impl Life {
         });
         let mut world = World::of(&spec).with(self.features);
         world.fates(self.fates.clone());
+        if self.old_kubelets {
+            world.old_kubelets();
+        }
         world.set_lag(SignedDuration::from_millis(self.lag));
         world
     }
@@ -151,6 +162,13 @@ fn strike(world: &mut World, blow: Blow, pod: &Pod) {
         Blow::Label(key, value) => world.label(pod, key, value),
         Blow::Hold => world.label(pod, HELD, "true"),
         Blow::LetGo => world.unlabel(pod, HELD),
+        Blow::Scrawl => {
+            for key in [annotations::IN_PLACE_STATE, annotations::IN_PLACE_GRACE] {
+                if pod.annotation(key).is_some() {
+                    world.annotate(pod, key, "{");
+                }
+            }
+        }
         Blow::DeleteByHand => world.delete_by_hand(pod),
         Blow::Vanish => world.vanish(pod),
         Blow::Fail => world.fail(pod),
