@@ -45,7 +45,7 @@ enum Command {
     Demo(demo::Options),
     /// Get every term of the numbers wrong, one at a time, and demand that a vector notices
     Mutants {
-        /// Get a budget wrong by one instead, and demand that the random histories notice
+        /// Get the budgets wrong by one, and more, and demand that the random histories notice
         #[arg(long)]
         histories: bool,
     },

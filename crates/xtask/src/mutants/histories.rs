@@ -1,4 +1,4 @@
-//! `cargo xtask mutants --histories`: would the random histories find a mistake by one in a budget?
+//! `cargo xtask mutants --histories`: would the random histories find a mistake?
 //!
 //! The mistakes of `crates/testkit/mistakes.yaml` are built into a copy of the crates, all at once; a variable chooses which
 //! of them is made. Without one the histories must hold, with each they must not. It must never write to the sources.
@@ -19,7 +19,7 @@ const WIDTH: usize = 100;
 /// Names the mistake to make.
 const VARIABLE: &str = "CLONESET_MISTAKE";
 
-/// The list of mistakes.
+/// A file, and the mistakes to make in it.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Mistakes {
@@ -41,20 +41,23 @@ struct Place {
 pub(super) fn run(root: &Path) -> Result<()> {
     let path = root.join("crates/testkit/mistakes.yaml");
     let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
-    let list: Mistakes = serde_saphyr::from_str(&text).with_context(|| format!("{}", path.display()))?;
-    let source =
-        fs::read_to_string(root.join(&list.file)).with_context(|| format!("reading {}", list.file))?;
-    let source = list
-        .planted(&source)
-        .with_context(|| format!("crates/testkit/mistakes.yaml does not fit {}", list.file))?;
+    let list: Vec<Mistakes> = serde_saphyr::from_str(&text).with_context(|| format!("{}", path.display()))?;
     let copy = copy(root)?;
-    fs::write(copy.join(&list.file), source).with_context(|| format!("writing {}", list.file))?;
+    for mistakes in &list {
+        let file = &mistakes.file;
+        let source = fs::read_to_string(root.join(file)).with_context(|| format!("reading {file}"))?;
+        let source = mistakes
+            .planted(&source)
+            .with_context(|| format!("crates/testkit/mistakes.yaml does not fit {file}"))?;
+        fs::write(copy.join(file), source).with_context(|| format!("writing {file}"))?;
+    }
     let program = Program::build(&copy)?;
     if let Some(found) = program.first_broken("")? {
         bail!("the histories fail without a mistake:\n{found}");
     }
     let mut missed = Vec::new();
-    for (name, _) in list.places.iter().flat_map(|place| &place.mistakes) {
+    let places = list.iter().flat_map(|mistakes| &mistakes.places);
+    for (name, _) in places.flat_map(|place| &place.mistakes) {
         match program.first_broken(name)? {
             Some(found) => println!("  {name}: {found}"),
             None => missed.push(name.as_str()),
