@@ -282,7 +282,11 @@ impl Kubelet {
                     "its containers are ready"
                 }
                 Due::Restarted(container) => {
-                    if store.pod_by_uid(&uid).is_none_or(|pod| !pod.has_node()) {
+                    if store
+                        .pod_by_uid(&uid)
+                        .is_none_or(|pod| !pod.has_node() || runs_as_told(pod, &container))
+                    {
+                        store.change_pod(&uid, |pod| self.see(pod));
                         continue;
                     }
                     self.replace(store, &uid, &container, at);
@@ -301,6 +305,9 @@ impl Kubelet {
 
     fn schedule(&mut self, store: &mut Store, uid: &str, at: Timestamp, ready_after: Option<u32>) {
         let node = format!("node-{}", self.arranged % NODES);
+        // Containers that were changed before they ever ran begin with what they are to be.
+        self.due
+            .retain(|_, (other, due)| other != uid || !matches!(due, Due::Restarted(_)));
         store.change_pod(uid, |pod| {
             pod.spec.node_name = Some(node);
             pod.status.phase = Some("Running".to_owned());
@@ -312,6 +319,17 @@ impl Kubelet {
             self.arrange(uid, later(at, seconds.into()), Due::ContainersReady);
         }
     }
+}
+
+/// Has somebody taken a change back before the kubelet saw it?
+fn runs_as_told(pod: &Pod, container: &str) -> bool {
+    let told = pod.spec.containers.iter().find(|told| told.name == container);
+    let runs = pod
+        .status
+        .container_statuses
+        .iter()
+        .find(|runs| runs.name == container);
+    told.is_some_and(|told| runs.is_some_and(|runs| runs.image == told.image))
 }
 
 /// The kubelet's verdict follows from its containers and the gates.
