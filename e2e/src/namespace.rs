@@ -61,10 +61,7 @@ pub async fn in_namespace(test: impl AsyncFnOnce(&Namespace) -> Result<()>) -> R
     if env::var_os("CLONESET_E2E_KEEP").is_some_and(|keep| keep == "1") {
         eprintln!("kept namespace {}", namespace.name);
     } else {
-        let namespaces: Api<v1::Namespace> = Api::all(namespace.client.clone());
-        namespaces
-            .delete(&namespace.name, &DeleteParams::background())
-            .await?;
+        namespace.delete().await?;
     }
     match outcome {
         Ok(result) => result,
@@ -117,6 +114,27 @@ impl Namespace {
             .create(&PostParams::default(), &namespace)
             .await?;
         Ok(Self { cluster, name })
+    }
+
+    /// Lets go of pods that a test holds: a namespace that never ends would disturb the tests that wait for quiet.
+    async fn delete(&self) -> Result<()> {
+        let namespaces: Api<v1::Namespace> = Api::all(self.client.clone());
+        let parameters = DeleteParams::background();
+        namespaces.delete(&self.name, &parameters).await?;
+        let nobody = Patch::Merge(json!({"metadata": {"finalizers": null}}));
+        let pods = self.pods();
+        let mut held = pods.list(&ListParams::default()).await?.items;
+        held.retain(|pod| !pod.finalizers().is_empty());
+        for pod in held {
+            match pods
+                .patch(&pod.name_any(), &PatchParams::default(), &nobody)
+                .await
+            {
+                Err(kube::Error::Api(status)) if status.code == 404 => {}
+                outcome => drop(outcome?),
+            }
+        }
+        Ok(())
     }
 
     /// CloneSets in here.

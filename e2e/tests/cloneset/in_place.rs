@@ -217,7 +217,7 @@ async fn a_finalizer_holds_an_update_before_and_after() -> Result<()> {
         let after = ns.pods_of("web").await?;
         assert_eq!(selves(&after), selves(&before));
         assert_eq!(later_writes(ns, &after)?, [5]);
-        set_finalizers(ns, &after, json!(null)).await
+        Ok(())
     })
     .await
 }
