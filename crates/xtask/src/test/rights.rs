@@ -58,6 +58,11 @@ const EXCEPTIONS: &[Exception] = &[
         because: "a claim is handed over to a dying pod with scaleStrategy.disablePVCReuse, if the pod is still there",
     },
     Exception {
+        right: "list nodes",
+        kind: Kind::SometimesUsed,
+        because: "a controller lists them once, and one that stays up between runs has done so already",
+    },
+    Exception {
         right: "create leases.coordination.k8s.io",
         kind: Kind::SometimesUsed,
         because: "a cluster that stays up between runs has the Lease already",
