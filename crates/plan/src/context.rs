@@ -1,7 +1,8 @@
 //! What the steps of one pass share: the inputs, and each active pod classified once.
 //!
 //! Holds no decision. A record's labels and conditions are searched by text and lie scattered in memory, so in a large
-//! set looking at a pod costs more than all that is decided about it: what most steps ask is asked here.
+//! set looking at a pod costs more than all that is decided about it: what most steps ask is asked here, and one
+//! question of many pods before the next one, so that the processor fetches the texts of several pods at a time.
 
 use crate::desired::{Desired, Features};
 use crate::diff::PodFact;
@@ -11,6 +12,9 @@ use crate::snapshot::Snapshot;
 use cloneset_status::{LifecycleState, Pod};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
+
+/// Pods that are asked one question after the other: few enough for what was fetched to be still at hand.
+const BLOCK: usize = 64;
 
 /// An active pod and how the formulas see it.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +29,50 @@ pub(crate) struct Member<'a> {
     pub(crate) selected: bool,
     /// It serves, and nothing is to be written on it because of what it is now.
     pub(crate) settled: bool,
+}
+
+impl<'a> Member<'a> {
+    /// Nothing of it is read yet.
+    fn of(pod: &'a Pod) -> Self {
+        Self {
+            pod,
+            fact: PodFact {
+                is_new: false,
+                preparing_delete: false,
+                specified_delete: false,
+                available: false,
+            },
+            state: LifecycleState::Unset,
+            ready: false,
+            selected: false,
+            settled: false,
+        }
+    }
+
+    fn read_state(&mut self) {
+        self.state = self.pod.lifecycle_state();
+        self.fact.preparing_delete = self.state == LifecycleState::PreparingDelete;
+    }
+
+    fn read_labels(&mut self, desired: &Desired, revisions: &Revisions) {
+        let pod = self.pod;
+        self.fact.is_new = revisions.is_new(pod);
+        self.fact.specified_delete =
+            pod.is_marked_for_deletion() || desired.pods_to_delete.contains(pod.name());
+        let none = BTreeMap::new();
+        let labels = pod.metadata.labels.as_ref().unwrap_or(&none);
+        let selector = desired.selector.as_ref();
+        self.selected = selector.is_none_or(|selector| selector.matches(labels));
+    }
+
+    fn read_health(&mut self, desired: &Desired, now: Timestamp) {
+        self.fact.available = self.pod.is_available(desired.min_ready_seconds, now);
+        self.ready = self.fact.available || self.pod.is_ready();
+    }
+
+    fn read_rest(&mut self) {
+        self.settled = is_settled(self.pod, self.state);
+    }
 }
 
 /// What stands for a pod where pods are put in an order.
@@ -63,29 +111,17 @@ impl<'a> Context<'a> {
         revisions: &'a Revisions,
         now: Timestamp,
     ) -> Self {
-        let none = BTreeMap::new();
-        let classify = |pod: &'a Pod| {
-            let labels = pod.metadata.labels.as_ref().unwrap_or(&none);
-            let state = pod.lifecycle_state();
-            let fact = PodFact {
-                is_new: revisions.is_new(pod),
-                preparing_delete: state == LifecycleState::PreparingDelete,
-                specified_delete: pod.is_marked_for_deletion() || desired.pods_to_delete.contains(pod.name()),
-                available: pod.is_available(desired.min_ready_seconds, now),
-            };
-            Member {
-                pod,
-                fact,
-                state,
-                ready: fact.available || pod.is_ready(),
-                selected: desired
-                    .selector
-                    .as_ref()
-                    .is_none_or(|selector| selector.matches(labels)),
-                settled: is_settled(pod, state),
+        let mut members: Vec<Member<'a>> = snapshot.active_pods().map(Member::of).collect();
+        for block in members.chunks_mut(BLOCK) {
+            block.iter_mut().for_each(Member::read_state);
+            for member in &mut *block {
+                member.read_labels(desired, revisions);
             }
-        };
-        let members = snapshot.active_pods().map(classify).collect();
+            for member in &mut *block {
+                member.read_health(desired, now);
+            }
+            block.iter_mut().for_each(Member::read_rest);
+        }
         Self {
             snapshot,
             desired,
