@@ -10,6 +10,8 @@
 
 #[path = "documented/compatibility.rs"]
 mod compatibility;
+#[path = "documented/numbers.rs"]
+mod numbers;
 
 use std::collections::BTreeSet;
 
