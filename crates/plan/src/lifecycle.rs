@@ -70,6 +70,7 @@ struct Tally {
     draining: i32,
     drained_at: Option<Timestamp>,
     restarting: i32,
+    restarted_at: Option<Timestamp>,
     held: BTreeMap<&'static str, i32>,
     unreadable: i32,
     first_unreadable: Option<String>,
@@ -97,6 +98,7 @@ impl Tally {
         if self.restarting > 0 {
             waits.push(Wait::Restarting {
                 pods: self.restarting,
+                until: self.restarted_at,
             });
         }
         waits.extend(
@@ -199,7 +201,11 @@ impl Refresh<'_> {
                 self.tally.drained_at = Some(first);
             }
             Ok(Stage::Due(change)) => self.actions.push(Action::ChangeInPlace(*change)),
-            Ok(Stage::Restarting) => self.tally.restarting = self.tally.restarting.saturating_add(1),
+            Ok(Stage::Restarting(until)) => {
+                self.tally.restarting = self.tally.restarting.saturating_add(1);
+                let ends = [self.tally.restarted_at, until];
+                self.tally.restarted_at = ends.into_iter().flatten().min();
+            }
             Ok(Stage::Done) => self.after_update(pod),
             Err(unreadable) => {
                 self.tally.unreadable = self.tally.unreadable.saturating_add(1);

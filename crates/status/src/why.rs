@@ -93,6 +93,8 @@ pub enum Wait {
     Restarting {
         /// Pods that wait.
         pods: i32,
+        /// When to look again although nothing was told of them.
+        until: Option<Timestamp>,
     },
     /// A lifecycle hook holds pods.
     Hook {
@@ -134,6 +136,7 @@ impl Wait {
             | Self::PodsFail { until, .. }
             | Self::ClaimsInUse { until, .. }
             | Self::Draining { until, .. } => Some(*until),
+            Self::Restarting { until, .. } => *until,
             Self::Stalled
             | Self::Deleting
             | Self::ScaleUpLimited { .. }
@@ -144,7 +147,6 @@ impl Wait {
             | Self::PartitionRaised { .. }
             | Self::Unscheduled { .. }
             | Self::AwaitingConfirmation { .. }
-            | Self::Restarting { .. }
             | Self::Hook { .. }
             | Self::NotInPlace { .. }
             | Self::UnreadableState { .. }
@@ -256,7 +258,7 @@ impl fmt::Display for Wait {
                 "{} out of service for gracePeriodSeconds to pass, until {until} at least",
                 Waiting(*pods, "")
             ),
-            Self::Restarting { pods } => write!(
+            Self::Restarting { pods, .. } => write!(
                 f,
                 "{} for containers changed in place to run what they should",
                 Waiting(*pods, "")

@@ -191,6 +191,11 @@ impl Kubelet {
             if let (Some(image), Some(status)) =
                 (image, statuses.iter_mut().find(|status| status.name == name))
             {
+                // It compares what it started with what it is to run.
+                if status.image == image {
+                    self.see(pod);
+                    return;
+                }
                 status.image_id = self.image_id(&image);
                 status.image = image;
                 status.container_id = container_id;

@@ -5,37 +5,86 @@ use super::state::{LastStatus, UpdateState};
 use crate::normalise::same_quantity;
 use cloneset_status::Pod;
 use cloneset_status::facts::{ContainerStatus, Resources};
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// How long the name of an image may settle a doubt. After that the doubt is dropped: a runtime shows one name of an
+/// image that has several, and that need not ever be the one asked for.
+const DOUBT: SignedDuration = SignedDuration::from_mins(1);
 
 /// Do all containers that were changed run what they are to run? `template` is that of the revision the pod is to have;
 /// `resize`: resources may have been changed too.
-pub(crate) fn is_done(pod: &Pod, state: &UpdateState, template: Option<&Value>, resize: bool) -> bool {
+pub(crate) fn is_done(
+    pod: &Pod,
+    state: &UpdateState,
+    template: Option<&Value>,
+    resize: bool,
+    now: Timestamp,
+) -> bool {
     let seen = pod.status.observed_generation;
     if seen.is_some_and(|seen| seen < pod.metadata.generation.unwrap_or_default()) {
         return false;
     }
-    let restarted = state.last_container_statuses.iter().all(|(name, last)| {
-        pod.container_status(name)
-            .is_some_and(|status| has_restarted(pod, status, last))
-    });
+    let doubts = doubts_end(state).is_some_and(|end| now < end);
+    let restarted = state
+        .last_container_statuses
+        .iter()
+        .all(|(name, last)| has_followed(pod, name, last, doubts));
     let resized = || template.is_none_or(|template| has_resources(pod, template));
     restarted && (!resize || !state.update_resources || resized())
+}
+
+/// When what was changed last is long ago.
+pub(crate) fn doubts_end(state: &UpdateState) -> Option<Timestamp> {
+    let changed: Timestamp = state.container_batches_record.last()?.timestamp.parse().ok()?;
+    changed.checked_add(DOUBT).ok()
+}
+
+/// The containers of an update that is overtaken whose restart is still to come.
+pub(crate) fn still_to_restart(
+    pod: &Pod,
+    state: UpdateState,
+    now: Timestamp,
+) -> BTreeMap<String, LastStatus> {
+    let doubts = doubts_end(&state).is_none_or(|end| now < end);
+    let mut containers = state.last_container_statuses;
+    containers.retain(|name, last| !has_followed(pod, name, last, doubts));
+    containers
+}
+
+fn has_followed(pod: &Pod, name: &str, last: &LastStatus, doubts: bool) -> bool {
+    pod.container_status(name)
+        .is_some_and(|status| has_restarted(pod, status, last, doubts))
 }
 
 /// A container whose image changes is always replaced by another one, also where both images are the same. A kubelet
 /// that does not say what it has seen may still show the one that crashed a moment before; then, as with Kruise, the
 /// image tells.
-fn has_restarted(pod: &Pod, status: &ContainerStatus, last: &LastStatus) -> bool {
-    if pod.status.observed_generation.is_some() && !last.container_id.is_empty() {
-        return !status.container_id.is_empty() && status.container_id != last.container_id;
-    }
+fn has_restarted(pod: &Pod, status: &ContainerStatus, last: &LastStatus, doubts: bool) -> bool {
     let wanted = pod
         .spec
         .containers
         .iter()
         .find(|container| container.name == status.name)
         .map_or("", |container| container.image.as_str());
-    status.image_id != last.image_id || is_image(&status.image, wanted)
+    let is_named = is_image(&status.image, wanted);
+    let is_seen = pod.status.observed_generation.is_some();
+    let replaced = !status.container_id.is_empty() && status.container_id != last.container_id;
+    if last.in_doubt {
+        let replaced = replaced || status.container_id.is_empty() && status.image_id != last.image_id;
+        // A kubelet that goes back to what still runs, without having looked meanwhile, restarts nothing.
+        let stays = !replaced && !last.image.is_empty() && last.image == wanted;
+        return if doubts {
+            replaced && is_named || stays && is_seen
+        } else {
+            replaced || stays || is_named
+        };
+    }
+    if is_seen && !last.container_id.is_empty() {
+        return replaced || is_named && !doubts;
+    }
+    status.image_id != last.image_id || is_named
 }
 
 /// Is it this image, by name? Without a tag, `latest` is meant; a container runtime also shows the registry it fills in.

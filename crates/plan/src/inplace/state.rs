@@ -63,6 +63,12 @@ pub(crate) struct LastStatus {
     /// The instance; Kruise does not record it.
     #[serde(rename = "containerID", skip_serializing_if = "String::is_empty")]
     pub(crate) container_id: String,
+    /// The image that this instance was started from; empty when that is not known. Kruise does not record it.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) image: String,
+    /// An earlier change of the image may still be carried out first, so another instance proves nothing yet.
+    #[serde(rename = "inDoubt", skip_serializing_if = "is_false")]
+    pub(crate) in_doubt: bool,
 }
 
 /// Changes of containers that are still to be made.

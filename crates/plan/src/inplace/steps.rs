@@ -5,12 +5,13 @@
 
 use super::batch::{Priorities, take_batch};
 use super::difference::Difference;
-use super::done::{are_ready, is_done};
+use super::done::{are_ready, doubts_end, is_done, still_to_restart};
 use super::metadata::{MetadataChange, Referenced};
 use super::state::{Batch, LastStatus, Next, PreCheck, Unreadable, UpdateSpec, UpdateState, has_spec, text};
 use crate::action::InPlaceChange;
 use crate::manifest::rfc3339;
 use cloneset_api::names::{annotations, labels, lifecycle, pod_conditions};
+use cloneset_status::facts::ContainerStatus;
 use cloneset_status::{LifecycleState, Pod};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
@@ -23,8 +24,8 @@ pub(crate) enum Stage {
     Draining(Timestamp),
     /// It is to be changed now.
     Due(Box<InPlaceChange>),
-    /// It is changed, and its containers have not followed yet.
-    Restarting,
+    /// It is changed, and its containers have not followed yet. At the given time they may be taken to have.
+    Restarting(Option<Timestamp>),
     /// It runs what it should.
     Done,
 }
@@ -77,15 +78,16 @@ fn told_stage(pod: &Pod, around: &Around<'_>) -> Result<Stage, Unreadable> {
     let Some(state) = state else {
         return Ok(Stage::Done);
     };
-    if !is_done(pod, &state, around.template, around.resize) {
-        return Ok(Stage::Restarting);
+    let doubts_end = doubts_end(&state).filter(|end| around.now < *end);
+    if !is_done(pod, &state, around.template, around.resize, around.now) {
+        return Ok(Stage::Restarting(doubts_end));
     }
     if state.next.is_empty() {
         return Ok(Stage::Done);
     }
     let required = state.pre_check_before_next.as_ref();
     if !required.is_none_or(|check| are_ready(pod, &check.containers_required_ready)) {
-        return Ok(Stage::Restarting);
+        return Ok(Stage::Restarting(None));
     }
     let mut state = state;
     let pending = std::mem::take(&mut state.next);
@@ -152,8 +154,14 @@ pub(crate) fn spec_for(
 
 /// Is the container to run this image already?
 fn runs(pod: &Pod, container: &str, image: &str) -> bool {
+    image_of(pod, container) == Some(image)
+}
+
+/// The image that the container is to run.
+fn image_of<'a>(pod: &'a Pod, container: &str) -> Option<&'a str> {
     let mut containers = pod.spec.containers.iter();
-    containers.any(|found| found.name == container && found.image == image)
+    let found = containers.find(|found| found.name == container)?;
+    Some(found.image.as_str())
 }
 
 #[derive(Default)]
@@ -207,11 +215,17 @@ pub(crate) fn announce(pod: &Pod, spec: &UpdateSpec, now: Timestamp) -> Metadata
         .filter(|gate| gate.status == "False")
         .and_then(|gate| gate.last_transition_time.as_ref())
         .map_or(now, |time| time.0.min(now));
+    // What an update that is overtaken has changed is still to be waited for.
+    let overtaken = UpdateState::of(pod).ok().flatten().filter(|_| is_under_way(pod));
+    let resizes = overtaken.as_ref().is_some_and(|state| state.update_resources);
     let state = UpdateState {
         revision: spec.revision.clone(),
         update_timestamp: rfc3339(since),
         update_images: !spec.container_images.is_empty(),
-        update_resources: !spec.container_resources.is_empty(),
+        update_resources: resizes || !spec.container_resources.is_empty(),
+        last_container_statuses: overtaken
+            .map(|state| still_to_restart(pod, state, now))
+            .unwrap_or_default(),
         ..UpdateState::default()
     };
     let mut metadata = MetadataChange::default();
@@ -262,14 +276,12 @@ fn change(
     now: Timestamp,
 ) -> InPlaceChange {
     let batch = take_batch(&mut pending, priorities);
+    let restarting = still_to_restart(pod, state.clone(), now);
     for container in batch.images.keys() {
         let Some(status) = pod.container_status(container) else {
             continue;
         };
-        let last = LastStatus {
-            image_id: status.image_id.clone(),
-            container_id: status.container_id.clone(),
-        };
+        let last = last_status(pod, status, restarting.get(container));
         state.last_container_statuses.insert(container.clone(), last);
     }
     let mut containers: Vec<String> = (batch.images.keys())
@@ -301,6 +313,23 @@ fn change(
         resources: batch.resources,
         metadata,
         ..bare(pod)
+    }
+}
+
+/// What runs in a container that is about to be changed; `restarting`: while an earlier change is still to take effect.
+fn last_status(pod: &Pod, status: &ContainerStatus, restarting: Option<&LastStatus>) -> LastStatus {
+    let image = match restarting {
+        // The kubelet may be about to start what is overtaken.
+        Some(earlier) if earlier.container_id == status.container_id => earlier.image.clone(),
+        Some(_) => String::new(),
+        None => image_of(pod, &status.name).unwrap_or_default().to_owned(),
+    };
+    let has_started = !status.container_id.is_empty() || !status.image_id.is_empty();
+    LastStatus {
+        image_id: status.image_id.clone(),
+        container_id: status.container_id.clone(),
+        image: if has_started { image } else { String::new() },
+        in_doubt: restarting.is_some() || !has_started,
     }
 }
 

@@ -28,7 +28,7 @@ fn every_wait() -> Vec<Wait> {
             gate: "example.com/checked".into(),
         },
         Wait::Draining { pods, until },
-        Wait::Restarting { pods },
+        Wait::Restarting { pods, until: None },
         Wait::Hook {
             pods,
             hook: "preDelete",

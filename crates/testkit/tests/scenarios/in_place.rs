@@ -362,3 +362,30 @@ fn a_version_that_never_works_stops_within_the_limit_and_going_back_repairs_it()
     world.settle().unwrap();
     assert_eq!(world.inventory(), "4 v1 available");
 }
+
+/// The kubelet only ever sees the last of two changes that come fast, or while it is away.
+#[test]
+fn going_back_before_the_kubelet_has_looked_restarts_nothing() {
+    for old_kubelets in [false, true] {
+        let mut world = World::of(&json!({"replicas": 1, "updateStrategy": {"type": "InPlaceIfPossible"}}));
+        if old_kubelets {
+            world.old_kubelets();
+        }
+        world.settle().unwrap();
+        let before = lives(&world);
+        world.image("v2");
+        assert_eq!(world.pass().unwrap().to_string(), "record v2, take out 1 v1");
+        assert_eq!(world.pass().unwrap().to_string(), "change 1 v2");
+        world.image("v1");
+        assert_eq!(world.pass().unwrap().to_string(), "renumber v1, take out 1 v2");
+        assert_eq!(world.pass().unwrap().to_string(), "change 1 v1");
+        world.settle().unwrap();
+        assert_eq!(
+            world.inventory(),
+            "1 v1 available",
+            "{old_kubelets} {:?}",
+            world.plan().waits
+        );
+        assert_eq!(lives(&world), before);
+    }
+}

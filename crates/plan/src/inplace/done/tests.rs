@@ -21,7 +21,7 @@ fn state(entries: &Value) -> UpdateState {
 }
 
 fn done(pod: &Pod, state: &UpdateState) -> bool {
-    is_done(pod, state, None, false)
+    is_done(pod, state, None, false, Timestamp::UNIX_EPOCH)
 }
 
 #[test]
@@ -87,12 +87,72 @@ fn resources_are_there_when_the_kubelet_says_so() {
         pod(2, Some(2), &json!([one, status("c2", "i", "i", "b")]))
     };
     let enough = given(json!({"limits": {"cpu": "1000m"}, "requests": {"memory": "1024Mi", "cpu": "1"}}));
-    assert!(is_done(&enough, &state, Some(&template), true));
+    assert!(is_done(
+        &enough,
+        &state,
+        Some(&template),
+        true,
+        Timestamp::UNIX_EPOCH
+    ));
     let old = given(json!({"limits": {"cpu": "500m"}, "requests": {"memory": "1Gi"}}));
-    assert!(!is_done(&old, &state, Some(&template), true));
-    assert!(!is_done(&given(Value::Null), &state, Some(&template), true));
+    assert!(!is_done(
+        &old,
+        &state,
+        Some(&template),
+        true,
+        Timestamp::UNIX_EPOCH
+    ));
+    assert!(!is_done(
+        &given(Value::Null),
+        &state,
+        Some(&template),
+        true,
+        Timestamp::UNIX_EPOCH
+    ));
     assert!(
-        is_done(&old, &state, Some(&template), false),
+        is_done(&old, &state, Some(&template), false, Timestamp::UNIX_EPOCH),
         "without the gate nobody asks"
     );
+}
+
+/// A kubelet says which change it has seen as it begins to carry it out, so the instance it shows then may still be
+/// that of the change before.
+#[test]
+fn while_an_overtaken_image_may_still_start_only_the_name_tells_or_time() {
+    let at = |seconds: i64| Timestamp::UNIX_EPOCH + SignedDuration::from_secs(seconds);
+    let changed = |last: Value| -> UpdateState {
+        let record = json!([{"timestamp": "1970-01-01T00:00:00Z", "containers": ["c1"]}]);
+        let last = json!({"c1": last});
+        serde_json::from_value(
+            json!({"revision": "r", "lastContainerStatuses": last, "containerBatchesRecord": record}),
+        )
+        .unwrap()
+    };
+    // From v0 by way of v1 to v2, and to v2 by way of v1 and back.
+    let on = changed(json!({"imageID": "id0", "containerID": "a", "image": "web:v0", "inDoubt": true}));
+    let back = changed(json!({"imageID": "id0", "containerID": "a", "image": "web:v2", "inDoubt": true}));
+    let new = changed(json!({"imageID": "", "inDoubt": true}));
+    for observed in [None, Some(3)] {
+        let of = |image, id, container| pod(3, observed, &json!([status("c1", image, id, container)]));
+        let done = |pod: &Pod, state, seconds| is_done(pod, state, None, false, at(seconds));
+        for state in [&on, &back, &new] {
+            assert!(!done(&of("web:v1", "id1", "b"), state, 59), "what is overtaken");
+            assert!(
+                done(&of("web:v1", "id1", "b"), state, 60),
+                "the runtime's name of both"
+            );
+            assert!(done(&of("web:v2", "id2", "b"), state, 1));
+        }
+        assert!(
+            !done(&of("web:v0", "id0", "a"), &on, 600),
+            "it has to be replaced"
+        );
+        assert!(
+            done(&of("web:v2", "id2", ""), &on, 1),
+            "a node that tells no instances"
+        );
+        assert!(!done(&of("web:v0", "id0", ""), &on, 600));
+        assert!(done(&of("web:v2", "id0", "a"), &back, 60), "it does not");
+        assert_eq!(done(&of("web:v2", "id0", "a"), &back, 1), observed.is_some());
+    }
 }

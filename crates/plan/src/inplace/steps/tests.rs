@@ -67,7 +67,7 @@ fn scenario_170_the_grace_period_that_was_written_counts() {
     .unwrap();
     assert_eq!(
         state["lastContainerStatuses"],
-        json!({"c1": {"imageID": "img1", "containerID": "a"}})
+        json!({"c1": {"imageID": "img1", "containerID": "a", "image": "foo1"}})
     );
 }
 
@@ -147,4 +147,36 @@ fn a_new_target_takes_over_what_was_left_undone() {
     };
     let spec = spec_for(&pod, "web-old", &back, 5).unwrap();
     assert!(spec.container_images.is_empty(), "it still runs that");
+}
+
+/// The image was changed and the restart is still to come: neither another image nor mere metadata forgets that.
+#[test]
+fn a_restart_that_is_still_to_come_is_waited_for_by_what_overtakes_it() {
+    let state = r#"{"revision":"web-new","updateTimestamp":"2026-01-01T00:00:00Z",
+        "lastContainerStatuses":{"c1":{"imageID":"img0","containerID":"a","image":"foo0"}},
+        "containerBatchesRecord":[{"timestamp":"2026-01-01T00:00:00Z","containers":["c1"]}]}"#;
+    let restarting = pod(&json!({annotations::IN_PLACE_STATE: state}), &json!({}));
+    let now = "2026-01-01T00:00:01Z";
+    assert!(matches!(at(&restarting, now), Stage::Restarting(Some(_))));
+    let overtaken_by = |difference: &Difference| -> Value {
+        let spec = spec_for(&restarting, "web-new", difference, 0).unwrap();
+        let announced = announce(&restarting, &spec, now.parse().unwrap()).annotations;
+        let announced: BTreeMap<_, _> = announced.into_iter().filter_map(|(k, v)| Some((k, v?))).collect();
+        let Stage::Due(change) = at(&pod(&json!(announced), &json!({})), now) else {
+            panic!("no grace period")
+        };
+        let state = change.metadata.annotations[annotations::IN_PLACE_STATE].clone();
+        serde_json::from_str::<Value>(&state.unwrap()).unwrap()["lastContainerStatuses"].take()
+    };
+    let was = json!({"imageID": "img0", "containerID": "a", "image": "foo0"});
+    assert_eq!(overtaken_by(&Difference::default()), json!({"c1": was}));
+    let images = BTreeMap::from([("c1".to_owned(), "foo2".to_owned())]);
+    let another = Difference {
+        images,
+        ..Difference::default()
+    };
+    assert_eq!(
+        overtaken_by(&another),
+        json!({"c1": {"imageID": "img1", "containerID": "a", "image": "foo0", "inDoubt": true}})
+    );
 }
