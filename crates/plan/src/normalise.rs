@@ -39,6 +39,12 @@ pub fn canonical_text(template: &Value) -> String {
     normalise(template).to_string()
 }
 
+/// The policy by which a container's image is pulled, written out or not.
+pub(crate) fn pull_policy(container: &Value) -> &str {
+    let text = |field| container.get(field).and_then(Value::as_str);
+    text("imagePullPolicy").unwrap_or_else(|| image::default_pull_policy(text("image").unwrap_or_default()))
+}
+
 /// Are two quantities of a resource the same amount?
 pub(crate) fn same_quantity(one: &Value, other: &Value) -> bool {
     quantity::canonical(one, quantity::MILLI) == quantity::canonical(other, quantity::MILLI)

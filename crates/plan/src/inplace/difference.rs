@@ -6,7 +6,7 @@
 
 use super::metadata::{MetadataChange, Referenced};
 use super::qos::qos_class;
-use crate::normalise::normalise;
+use crate::normalise::{normalise, pull_policy};
 use cloneset_status::facts::Resources;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
@@ -107,10 +107,15 @@ fn compare_containers(
 ) -> Result<(), Impossible> {
     let name = name_of(new);
     let but: &[&str] = if resize {
-        &["image", "resources"]
+        &["image", "imagePullPolicy", "resources"]
     } else {
-        &["image"]
+        &["image", "imagePullPolicy"]
     };
+    // What is the default of one tag is not that of another, so only one of two equal policies may be written out. Where
+    // neither is, the pod keeps what it was given when it was made.
+    if old.get("imagePullPolicy") != new.get("imagePullPolicy") && pull_policy(old) != pull_policy(new) {
+        return Err(Impossible(format!("spec.containers[{name}].imagePullPolicy")));
+    }
     if let Some(field) = first_change(old, new, but) {
         return Err(Impossible(format!("spec.containers[{name}].{field}")));
     }

@@ -165,3 +165,30 @@ fn what_makes_a_pod_ours_is_never_changed() {
                                       "lifecycle.apps.kruise.io/state": "Normal"});
     assert_eq!(of(&to, false), Ok(Difference::default()));
 }
+
+/// The API server gave the pod the policy once, when it was made; a tag changes nothing about that.
+#[test]
+fn a_pull_policy_that_is_written_out_stays_the_same_when_the_tag_becomes_latest() {
+    let with_policy = |image: &str, policy: &Value| {
+        let mut template = with("/spec/containers/0/image", json!(image));
+        template["spec"]["containers"][0]["imagePullPolicy"] = policy.clone();
+        template
+    };
+    for policy in [
+        json!("Always"),
+        json!("IfNotPresent"),
+        json!("Never"),
+        json!(null),
+    ] {
+        for (from, to) in [("foo:latest", "foo:v1"), ("foo:v1", "foo"), ("foo:v1", "foo:v2")] {
+            let way = difference(&with_policy(from, &policy), &with_policy(to, &policy), false);
+            assert!(way.is_ok(), "{policy} from {from} to {to}: {way:?}");
+        }
+    }
+    let other = difference(
+        &with_policy("foo:v1", &json!("Always")),
+        &with_policy("foo:v2", &json!("IfNotPresent")),
+        false,
+    );
+    assert!(other.is_err());
+}
