@@ -53,8 +53,13 @@ impl<'a> InPlace<'a> {
         if let Err(impossible) = self.way(pod) {
             return Some(impossible.clone());
         }
-        let unreadable = self.spec(pod).err();
-        unreadable.map(|unreadable| Impossible(unreadable.to_string()))
+        match self.spec(pod) {
+            Err(unreadable) => Some(Impossible(unreadable.to_string())),
+            Ok(spec) if !spec.fits(pod) => Some(Impossible(
+                "metadata.annotations, which are too large to stand on a pod twice".to_owned(),
+            )),
+            Ok(_) => None,
+        }
     }
 
     fn way(&mut self, pod: &Pod) -> &Result<Difference, Impossible> {

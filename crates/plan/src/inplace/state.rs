@@ -15,8 +15,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// Longer ones are not ours: ours name each container a few times.
-const MOST_BYTES: usize = 64 * 1024;
+/// What the API server allows all annotations of an object together. What is to come stands on a pod with the values of
+/// all annotations that it changes, so it can come near.
+const MOST_BYTES: usize = 256 * 1024;
 
 /// An annotation that cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -170,6 +171,16 @@ impl UpdateState {
 }
 
 impl UpdateSpec {
+    /// Has the pod room for it? The rest of what we write there takes a few kilobytes at most.
+    pub(crate) fn fits(&self, pod: &Pod) -> bool {
+        const REST: usize = 8 * 1024;
+        let stays = |(key, _): &(&String, &String)| *key != annotations::IN_PLACE_GRACE;
+        let staying = pod.metadata.annotations.iter().flatten().filter(stays);
+        let there: usize = staying.map(|(key, value)| key.len() + value.len()).sum();
+        let is_small = self.metadata.annotations.is_empty() && there <= MOST_BYTES / 2;
+        is_small || there + text(self).len() + REST <= MOST_BYTES
+    }
+
     /// As it stands on the pod, if it does.
     pub(crate) fn of(pod: &Pod) -> Result<Option<Self>, Unreadable> {
         read(

@@ -389,3 +389,55 @@ fn going_back_before_the_kubelet_has_looked_restarts_nothing() {
         assert_eq!(lives(&world), before);
     }
 }
+
+/// The API server takes 256 KiB of annotations, and what is to come would not fit beside what is there.
+#[test]
+fn an_annotation_that_does_not_fit_on_the_pod_twice_makes_a_new_pod() {
+    let mut world = world(1, &json!({}));
+    let before = lives(&world);
+    let containers = json!([{"name": "main", "image": "registry.local/web:v2"}]);
+    let metadata = json!({"annotations": {"large": "x".repeat(200_000)}});
+    world.edit(&json!({"template": {"metadata": metadata, "spec": {"containers": containers}}}));
+    world.settle().unwrap();
+    assert_eq!(world.inventory(), "1 v2 available");
+    assert_ne!(lives(&world)[0].0, before[0].0);
+}
+
+/// Somebody's annotation on one pod leaves no room for ours: every write to it would be refused.
+#[test]
+fn a_pod_whose_annotations_are_full_is_made_anew_and_the_others_go_in_place() {
+    let mut world = world(2, &json!({}));
+    let full = world.live_pods().swap_remove(0);
+    world.annotate(&full, "example.com/notes", &"x".repeat(255 * 1024));
+    let before = lives(&world);
+    world.image("v2");
+    world.settle().unwrap();
+    assert_eq!(world.inventory(), "2 v2 available");
+    let after = lives(&world);
+    let stayed = |uid: &str| after.iter().any(|life| life.0 == uid);
+    assert_eq!(before.iter().filter(|life| stayed(&life.0)).count(), 1);
+    assert!(!stayed(full.uid()));
+}
+
+/// What is to come stands on the pod meanwhile, so it is as large as what the template's annotations change.
+#[test]
+fn a_large_annotation_goes_in_place_with_all_that_changes_beside_it() {
+    let mut world = world(1, &json!({}));
+    let edit = |version: &str, metadata: &Value| {
+        let containers = json!([{"name": "main", "image": format!("registry.local/web:{version}")}]);
+        json!({"template": {"metadata": metadata, "spec": {"containers": containers}}})
+    };
+    world.edit(&edit("v2", &json!({"labels": {"team": "shop"}})));
+    world.settle().unwrap();
+    let large = "x".repeat(60_000);
+    world.edit(&edit(
+        "v3",
+        &json!({"labels": {"team": null}, "annotations": {"large": large}}),
+    ));
+    world.settle().unwrap();
+    let pod = only(&world);
+    assert_eq!(
+        (pod.label("team"), pod.annotation("large")),
+        (None, Some(large.as_str()))
+    );
+}
