@@ -11,6 +11,7 @@ use super::state::{Batch, LastStatus, Next, PreCheck, Unreadable, UpdateSpec, Up
 use crate::action::InPlaceChange;
 use crate::manifest::rfc3339;
 use cloneset_api::names::{annotations, labels, lifecycle, pod_conditions};
+use cloneset_status::conditions::whole_seconds;
 use cloneset_status::facts::ContainerStatus;
 use cloneset_status::{LifecycleState, Pod};
 use jiff::{SignedDuration, Timestamp};
@@ -220,7 +221,11 @@ pub(crate) fn announce(pod: &Pod, spec: &UpdateSpec, now: Timestamp) -> Metadata
     let resizes = overtaken.as_ref().is_some_and(|state| state.update_resources);
     let state = UpdateState {
         revision: spec.revision.clone(),
-        update_timestamp: rfc3339(since),
+        update_timestamp: rfc3339(if spec.grace_seconds > 0 {
+            not_before(since)
+        } else {
+            since
+        }),
         update_images: !spec.container_images.is_empty(),
         update_resources: resizes || !spec.container_resources.is_empty(),
         last_container_statuses: overtaken
@@ -233,6 +238,15 @@ pub(crate) fn announce(pod: &Pod, spec: &UpdateSpec, now: Timestamp) -> Metadata
     metadata.annotation(annotations::IN_PLACE_GRACE, text(spec));
     drop_legacy(pod, &mut metadata);
     metadata
+}
+
+/// The first whole second that is not before a moment: from there a period of whole seconds is never too short.
+fn not_before(moment: Timestamp) -> Timestamp {
+    let second = whole_seconds(moment);
+    if second == moment {
+        return second;
+    }
+    second.checked_add(SignedDuration::from_secs(1)).unwrap_or(moment)
 }
 
 fn drop_legacy(pod: &Pod, metadata: &mut MetadataChange) {

@@ -180,3 +180,23 @@ fn a_restart_that_is_still_to_come_is_waited_for_by_what_overtakes_it() {
         json!({"c1": {"imageID": "img1", "containerID": "a", "image": "foo0", "inDoubt": true}})
     );
 }
+
+#[test]
+fn a_grace_period_is_never_shorter_than_asked_for() {
+    let serving = pod(&json!({}), &json!({"status": {}}));
+    let announced = |grace| {
+        let spec = spec_for(&serving, "web-new", &Difference::default(), grace).unwrap();
+        let change = announce(&serving, &spec, "2026-01-01T00:00:10.95Z".parse().unwrap());
+        let written = change.annotations.into_iter();
+        let written: BTreeMap<_, _> = written.filter_map(|(key, value)| Some((key, value?))).collect();
+        pod(&json!(written), &json!({}))
+    };
+    let Stage::Draining(until) = at(&announced(1), "2026-01-01T00:00:11.01Z") else {
+        panic!("after 60 milliseconds")
+    };
+    assert_eq!(until.to_string(), "2026-01-01T00:00:12Z");
+    assert!(matches!(
+        at(&announced(0), "2026-01-01T00:00:10.96Z"),
+        Stage::Due(_)
+    ));
+}
