@@ -25,7 +25,7 @@ use crate::new_claim;
 use crate::revision::recorded_hash;
 use cloneset_api::names::{labels, lifecycle, pod_reasons};
 use cloneset_status::facts::{Resources, is_revision, short_revision};
-use cloneset_status::{Pod, Revision};
+use cloneset_status::{LifecycleState, Pod, Revision};
 use difference::difference;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -52,6 +52,10 @@ impl<'a> InPlace<'a> {
     pub(crate) fn obstacle(&mut self, pod: &Pod) -> Option<Impossible> {
         if let Err(impossible) = self.way(pod) {
             return Some(impossible.clone());
+        }
+        // Whoever put it there is not done with the pod, and nothing of ours takes it out again.
+        if pod.lifecycle_state() == LifecycleState::Unknown {
+            return Some(Impossible(format!("label {}", labels::LIFECYCLE_STATE)));
         }
         match self.spec(pod) {
             Err(unreadable) => Some(Impossible(unreadable.to_string())),

@@ -163,7 +163,7 @@ fn begin(context: &Context<'_>, in_place: &mut InPlace<'_>, member: &Member<'_>)
         Hold::Held => None,
         Hold::Begins(write) => Some(Action::TakeOutOfService(*write)),
         // The refresh takes it to Normal first.
-        Hold::None if matches!(member.state, LifecycleState::Updated | LifecycleState::Unknown) => None,
+        Hold::None if member.state == LifecycleState::Updated => None,
         Hold::None => in_place.begin(pod).map(Action::TakeOutOfService),
     }
 }

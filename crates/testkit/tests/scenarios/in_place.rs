@@ -441,3 +441,19 @@ fn a_large_annotation_goes_in_place_with_all_that_changes_beside_it() {
         (None, Some(large.as_str()))
     );
 }
+
+/// A state that nobody defined: the pod is not touched because of it, and nobody waits for it.
+#[test]
+fn a_pod_in_a_foreign_state_does_not_take_the_place_of_others() {
+    for (kind, expected) in [
+        ("InPlaceOnly", "1 v1 available, 1 v1 unavailable, 1 v2 available"),
+        ("InPlaceIfPossible", "2 v1 available, 1 v2 available"),
+    ] {
+        let mut world = world(3, &json!({"type": kind, "partition": 2, "maxUnavailable": 2}));
+        let foreign = world.live_pods().swap_remove(0);
+        world.label(&foreign, labels::LIFECYCLE_STATE, "Foreign");
+        world.image("v2");
+        world.settle().unwrap();
+        assert_eq!(world.inventory(), expected, "{kind} {:?}", world.plan().waits);
+    }
+}
