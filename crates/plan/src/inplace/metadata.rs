@@ -46,6 +46,18 @@ impl Referenced {
         };
         share(&self.labels, &other.labels) || share(&self.annotations, &other.annotations)
     }
+
+    /// Leaves out what a later change is about.
+    pub(super) fn without(&mut self, later: &MetadataChange) {
+        for (values, changed) in [
+            (&mut self.labels, &later.labels),
+            (&mut self.annotations, &later.annotations),
+        ] {
+            if let Some(values) = values {
+                values.retain(|key, _| !changed.contains_key(key));
+            }
+        }
+    }
 }
 
 impl MetadataChange {
@@ -96,6 +108,18 @@ impl MetadataChange {
             lost_finalizers: list(REMOVED_FINALIZERS),
         }
         .without_ours()
+    }
+
+    /// Makes it one with a change that comes after it.
+    pub(super) fn then(&mut self, later: &Self) {
+        self.labels.extend(later.labels.clone());
+        self.annotations.extend(later.annotations.clone());
+        self.finalizers
+            .retain(|finalizer| !later.lost_finalizers.contains(finalizer));
+        self.finalizers.extend(later.finalizers.iter().cloned());
+        self.lost_finalizers
+            .retain(|finalizer| !later.finalizers.contains(finalizer));
+        self.lost_finalizers.extend(later.lost_finalizers.iter().cloned());
     }
 
     fn without_ours(mut self) -> Self {

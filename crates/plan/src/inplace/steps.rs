@@ -123,6 +123,9 @@ pub(crate) fn spec_for(
 ) -> Result<UpdateSpec, Unreadable> {
     let mut left = left_undone(pod)?;
     left.images.extend(difference.images.clone());
+    for referenced in left.referenced.values_mut() {
+        referenced.without(&difference.metadata);
+    }
     for (container, referenced) in &difference.referenced {
         overlay(left.referenced.entry(container.clone()).or_default(), referenced);
     }
@@ -132,14 +135,7 @@ pub(crate) fn spec_for(
         into.requests.extend(resources.requests.clone());
     }
     let mut metadata = left.metadata;
-    metadata.labels.extend(difference.metadata.labels.clone());
-    metadata
-        .annotations
-        .extend(difference.metadata.annotations.clone());
-    metadata.finalizers.clone_from(&difference.metadata.finalizers);
-    metadata
-        .lost_finalizers
-        .clone_from(&difference.metadata.lost_finalizers);
+    metadata.then(&difference.metadata);
     left.images
         .retain(|container, image| !runs(pod, container, image));
     Ok(UpdateSpec {

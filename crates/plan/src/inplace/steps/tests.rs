@@ -200,3 +200,41 @@ fn a_grace_period_is_never_shorter_than_asked_for() {
         Stage::Due(_)
     ));
 }
+
+/// Finalizers that were to come or go, and those that the newer update brings or takes.
+#[test]
+fn finalizers_of_an_overtaken_update_are_not_forgotten() {
+    let names = |names: &[&str]| -> Vec<String> { names.iter().map(ToString::to_string).collect() };
+    let change = |come: &[&str], go: &[&str]| MetadataChange {
+        finalizers: names(come),
+        lost_finalizers: names(go),
+        ..MetadataChange::default()
+    };
+    let waiting = UpdateSpec {
+        revision: "web-new".to_owned(),
+        metadata: change(&["a", "b"], &["c", "d"]),
+        ..UpdateSpec::default()
+    };
+    let pod = pod(&json!({annotations::IN_PLACE_GRACE: text(&waiting)}), &json!({}));
+    let newer = Difference {
+        metadata: change(&["c", "e"], &["b", "f"]),
+        ..Difference::default()
+    };
+    let spec = spec_for(&pod, "web-newer", &newer, 0).unwrap();
+    assert_eq!(spec.metadata, change(&["a", "c", "e"], &["d", "b", "f"]));
+}
+
+#[test]
+fn a_label_that_was_to_be_read_and_then_went_does_not_come_back() {
+    let waiting = r#"{"revision":"web-new","containerImages":{"c1":"foo2"},"containerRefMetadata":{"c1":{"labels":{"k":"v"}}}}"#;
+    let pod = pod(&json!({annotations::IN_PLACE_GRACE: waiting}), &json!({}));
+    let mut gone = MetadataChange::default();
+    gone.labels.insert("k".to_owned(), None);
+    let newer = Difference {
+        metadata: gone.clone(),
+        ..Difference::default()
+    };
+    let spec = spec_for(&pod, "web-newer", &newer, 0).unwrap();
+    assert_eq!(spec.metadata, gone);
+    assert_eq!(spec.container_ref_metadata["c1"].labels, Some(BTreeMap::new()));
+}
