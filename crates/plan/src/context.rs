@@ -7,11 +7,11 @@
 use crate::desired::{Desired, Features};
 use crate::diff::PodFact;
 use crate::lifecycle::is_settled;
+use crate::release::is_taken_out;
 use crate::revision::Revisions;
 use crate::snapshot::Snapshot;
 use cloneset_status::{LifecycleState, Pod};
 use jiff::Timestamp;
-use std::collections::BTreeMap;
 
 /// Pods that are asked one question after the other: few enough for what was fetched to be still at hand.
 const BLOCK: usize = 64;
@@ -23,10 +23,12 @@ pub(crate) struct Member<'a> {
     pub(crate) fact: PodFact,
     /// Where it stands in its life.
     pub(crate) state: LifecycleState,
+    /// It is available now. The formulas count on it unless it is given up.
+    pub(crate) available: bool,
     /// It is ready, however long.
     pub(crate) ready: bool,
-    /// Does the selector match it? True without a valid selector.
-    pub(crate) selected: bool,
+    /// Its labels take it out: it is let go of in this pass. Nobody can count on it any more.
+    pub(crate) given_up: bool,
     /// It serves, and nothing is to be written on it because of what it is now.
     pub(crate) settled: bool,
 }
@@ -43,8 +45,9 @@ impl<'a> Member<'a> {
                 available: false,
             },
             state: LifecycleState::Unset,
+            available: false,
             ready: false,
-            selected: false,
+            given_up: false,
             settled: false,
         }
     }
@@ -54,20 +57,18 @@ impl<'a> Member<'a> {
         self.fact.preparing_delete = self.state == LifecycleState::PreparingDelete;
     }
 
-    fn read_labels(&mut self, desired: &Desired, revisions: &Revisions) {
+    fn read_labels(&mut self, snapshot: &Snapshot, desired: &Desired, revisions: &Revisions) {
         let pod = self.pod;
         self.fact.is_new = revisions.is_new(pod);
         self.fact.specified_delete =
             pod.is_marked_for_deletion() || desired.pods_to_delete.contains(pod.name());
-        let none = BTreeMap::new();
-        let labels = pod.metadata.labels.as_ref().unwrap_or(&none);
-        let selector = desired.selector.as_ref();
-        self.selected = selector.is_none_or(|selector| selector.matches(labels));
+        self.given_up = is_taken_out(snapshot, desired, pod);
     }
 
     fn read_health(&mut self, desired: &Desired, now: Timestamp) {
-        self.fact.available = self.pod.is_available(desired.min_ready_seconds, now);
-        self.ready = self.fact.available || self.pod.is_ready();
+        self.available = self.pod.is_available(desired.min_ready_seconds, now);
+        self.fact.available = self.available && !self.given_up;
+        self.ready = self.available || self.pod.is_ready();
     }
 
     fn read_rest(&mut self) {
@@ -115,7 +116,7 @@ impl<'a> Context<'a> {
         for block in members.chunks_mut(BLOCK) {
             block.iter_mut().for_each(Member::read_state);
             for member in &mut *block {
-                member.read_labels(desired, revisions);
+                member.read_labels(snapshot, desired, revisions);
             }
             for member in &mut *block {
                 member.read_health(desired, now);

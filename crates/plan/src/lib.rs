@@ -137,7 +137,7 @@ fn outlook(context: &Context<'_>, unconfirmed: &[Option<&str>]) -> Outlook {
     } = context;
     let counts = Counts::of(context.members.iter().map(|member| Counted {
         ready: member.ready,
-        available: member.fact.available,
+        available: member.available,
         updated: member.fact.is_new,
     }));
     let complete = counts.updated == counts.replicas && counts.replicas == desired.replicas;
@@ -203,7 +203,8 @@ fn await_availability(context: &Context<'_>, plan: &mut Plan) {
         .members
         .iter()
         .filter(|member| !member.fact.available)
-        .filter_map(|member| member.pod.available_from(context.desired.min_ready_seconds));
+        .filter_map(|member| member.pod.available_from(context.desired.min_ready_seconds))
+        .filter(|at| *at >= context.now);
     let (pods, until) = waiting.fold((0, None), |(pods, until): (i32, Option<Timestamp>), at| {
         (pods + 1, Some(until.map_or(at, |earlier| earlier.min(at))))
     });

@@ -1,35 +1,39 @@
 //! Letting go of pods that somebody has taken out by their labels (`behaviour.md` 3.7): a pod that the selector no
 //! longer matches is given up, for people to look at, and then replaced like any other that is missing.
 //!
-//! Decides who goes, not what comes in their place: until a pod is released it is ours and counts.
+//! Decides who goes, not what comes in their place: until a pod is released it is ours and counts, but not as one
+//! that serves.
 
 use crate::action::Release;
 use crate::context::Context;
+use crate::desired::Desired;
 use crate::snapshot::{Creation, Snapshot};
 use cloneset_status::Pod;
 use std::collections::BTreeMap;
 
 /// The pods to let go of.
 pub(crate) fn release(context: &Context<'_>) -> Vec<Release> {
-    let Some(selector) = &context.desired.selector else {
-        return Vec::new();
+    let pods = context.members.iter().filter(|member| member.given_up);
+    pods.map(|member| Release {
+        name: member.pod.name().to_owned(),
+        uid: member.pod.uid().to_owned(),
+        resource_version: member.pod.metadata.resource_version.clone().unwrap_or_default(),
+    })
+    .collect()
+}
+
+/// Has somebody taken the pod out by its labels?
+pub(crate) fn is_taken_out(snapshot: &Snapshot, desired: &Desired, pod: &Pod) -> bool {
+    let Some(selector) = &desired.selector else {
+        return false;
     };
     // What could not be replaced is not given up.
-    if context.snapshot.creation == Creation::Stopped {
-        return Vec::new();
+    if snapshot.creation == Creation::Stopped {
+        return false;
     }
-    let taken_out =
-        |pod: &&Pod| made_with(context.snapshot, pod).is_some_and(|labels| selector.matches(&labels));
-    let unmatched = context.members.iter().filter(|member| !member.selected);
-    unmatched
-        .map(|member| member.pod)
-        .filter(taken_out)
-        .map(|pod| Release {
-            name: pod.name().to_owned(),
-            uid: pod.uid().to_owned(),
-            resource_version: pod.metadata.resource_version.clone().unwrap_or_default(),
-        })
-        .collect()
+    let none = BTreeMap::new();
+    !selector.matches(pod.metadata.labels.as_ref().unwrap_or(&none))
+        && made_with(snapshot, pod).is_some_and(|labels| selector.matches(&labels))
 }
 
 /// The labels that its revision gave a pod. A pod that never matched was not taken out: then it is the selector that

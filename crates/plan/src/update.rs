@@ -110,7 +110,7 @@ fn wanted<'a>(context: &Context<'a>, diff: &Diff) -> Wanted<'a> {
         .members
         .iter()
         .filter(|member| member.fact.is_new != to_new)
-        .filter(|member| !member.fact.preparing_delete && !member.fact.specified_delete)
+        .filter(|member| !member.fact.preparing_delete && !member.fact.specified_delete && !member.given_up)
         .copied()
         .collect();
     let number = usize::try_from(diff.update_num.unsigned_abs()).unwrap_or(usize::MAX);

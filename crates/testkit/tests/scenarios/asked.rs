@@ -202,3 +202,22 @@ fn regression_19_surplus_that_waits_for_min_ready_seconds_goes() {
     assert_eq!(pass(&mut world), "delete 2 v2 as surplus");
     assert_eq!(world.inventory(), "3 v2 unavailable");
 }
+
+/// Somebody takes a pod out to look at it, and marks another one: of four, three must serve.
+#[test]
+fn a_pod_that_is_taken_out_no_longer_counts_as_one_that_serves() {
+    let spec = json!({"replicas": 4, "updateStrategy": {"maxUnavailable": 1}});
+    let mut world = set(&spec, "4 v2 available");
+    let pods = world.live_pods();
+    world.label(&pods[0], "app", "quarantine");
+    world.mark(&pods[1]);
+    assert_eq!(pass(&mut world), "release 1 v2");
+    world.settle().unwrap();
+    assert_eq!(world.inventory(), "4 v2 available");
+    // The same for an update.
+    world.label(&pods[2], "app", "quarantine");
+    world.image("v3");
+    assert_eq!(pass(&mut world), "record v3, release 1 v2");
+    world.settle().unwrap();
+    assert_eq!(world.inventory(), "4 v3 available");
+}
