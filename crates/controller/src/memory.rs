@@ -15,6 +15,9 @@ const RESERVED_FOR: Duration = Duration::from_mins(5);
 /// How long a pod that vanished counts towards stopping creation.
 const RUNAWAY_WINDOW: Duration = Duration::from_mins(10);
 
+/// Pods that a person may take out by their labels in that time, however small the set; more is a machine's work.
+const MOST_TAKEN_OUT: usize = 10;
+
 /// A kind of work, as far as its failures go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Work {
@@ -104,6 +107,8 @@ pub struct Memory {
     pub fresh_claims: BTreeSet<String>,
     /// When pods that were created turned out not to be there.
     vanished: Vec<Instant>,
+    /// When pods were given up because their labels took them out.
+    released: Vec<Instant>,
     /// Instance ids of the pods that were there.
     present: BTreeSet<String>,
     reserved_ids: BTreeMap<String, Instant>,
@@ -131,6 +136,7 @@ impl Memory {
         if self.generation != generation && self.generation != 0 {
             self.runaway = None;
             self.vanished.clear();
+            self.released.clear();
             self.failures = 0;
             self.holds.clear();
         }
@@ -156,7 +162,7 @@ impl Memory {
 
     /// A pod was given up and is replaced: who makes us do so again and again is a runaway too.
     pub fn has_released(&mut self) {
-        self.vanished.push(Instant::now());
+        self.released.push(Instant::now());
     }
 
     /// Compares the pods there are with those that were created and those that were there: the view has come as far as
@@ -200,12 +206,19 @@ impl Memory {
     /// Stops creation when more pods have vanished than could have been lost by chance: twice as many as there may be.
     pub fn judge_creation(&mut self, most_pods: i32) {
         let now = Instant::now();
-        self.vanished
-            .retain(|at| now.duration_since(*at) < RUNAWAY_WINDOW);
+        for times in [&mut self.vanished, &mut self.released] {
+            times.retain(|at| now.duration_since(*at) < RUNAWAY_WINDOW);
+        }
+        if self.runaway.is_some() {
+            return;
+        }
         let limit = usize::try_from(most_pods).unwrap_or(0).saturating_mul(2).max(2);
-        if self.runaway.is_none() && self.vanished.len() > limit {
+        if self.vanished.len() > limit {
             self.runaway = Some(Runaway::vanishing(self.vanished.len()));
             self.vanished.clear();
+        } else if self.released.len() > limit.max(MOST_TAKEN_OUT) {
+            self.runaway = Some(Runaway::taken_out(self.released.len()));
+            self.released.clear();
         }
     }
 

@@ -321,6 +321,17 @@ impl Runaway {
         }
     }
 
+    /// So many pods were taken out by their labels, one after the other.
+    pub fn taken_out(pods: usize) -> Self {
+        Self {
+            reason: reasons::PODS_VANISH,
+            message: format!(
+                "{pods} pods were taken from this CloneSet by a change of their labels within ten minutes; no pod is \
+                 created or replaced until the spec changes"
+            ),
+        }
+    }
+
     /// As an earlier process told it for this generation; nothing it did not tell is known any more.
     pub fn told(status: &CloneSetStatus, generation: i64) -> Option<Self> {
         let condition = status

@@ -129,6 +129,25 @@ async fn pods_that_are_taken_out_one_after_the_other_are_not_replaced_for_ever()
     assert_eq!(running.condition("RunawayCreation")["reason"], "PodsVanish");
 }
 
+/// Somebody who takes the pods of a small set out to look at them is no runaway.
+#[tokio::test(start_paused = true)]
+async fn three_pods_of_one_that_are_taken_out_for_a_look_are_replaced() {
+    let server = Server::new();
+    server.put("clonesets", cloneset(1, "web:v1", 0));
+    let running = Running::start(&server);
+    running.settle().await;
+    for _ in 0..3 {
+        let ours = |pod: &&Value| pod["metadata"]["labels"]["app"] == "web";
+        let mut pod = server.objects("pods").iter().find(ours).cloned().unwrap();
+        pod["metadata"]["labels"]["app"] = json!("mine");
+        server.put("pods", pod);
+        tokio::time::sleep(Duration::from_mins(2)).await;
+    }
+    assert_eq!(created(&running), 4);
+    assert_eq!(running.status()["availableReplicas"], 1);
+    assert_eq!(running.conditions(), ["Ready=True"]);
+}
+
 /// What another leader has stopped meanwhile stays stopped.
 #[tokio::test(start_paused = true)]
 async fn a_leader_that_comes_back_knows_what_another_has_stopped() {
