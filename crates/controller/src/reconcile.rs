@@ -207,7 +207,9 @@ fn hold_back(plan: &mut Plan, memory: &mut Memory) -> Option<Duration> {
     plan.actions.retain(|action| {
         let is_held =
             work.contains(&work_of(action)) || (work.contains(&Work::Rehearsal) && action.begins_update());
-        !is_held && (!everything || action.goes_on())
+        // The claims of a pod that goes are only remembered by it; forgotten, the next pod would take them over.
+        let follows = matches!(action, Action::DeleteClaim(claim) if claim.with_pod.is_some());
+        (!is_held || follows) && (!everything || action.goes_on())
     });
     if everything {
         plan.revision = None;

@@ -211,3 +211,43 @@ async fn a_pod_that_somebody_deletes_leaves_its_claim_to_the_next_of_its_name() 
     assert_eq!(server.objects(CLAIMS), claims);
     assert_eq!(name(&server.objects("pods")[0]), name(&pod));
 }
+
+/// What is refused for the claim of one pod is not forgotten for the claims of those that go meanwhile: the next pods would
+/// take them over.
+#[tokio::test(start_paused = true)]
+async fn a_claim_that_cannot_be_deleted_keeps_no_other_claim() {
+    let server = Server::new();
+    server.put("clonesets", with_claims(3, "web:v1"));
+    let running = Running::start(&server);
+    running.settle().await;
+    let before: Vec<String> = server
+        .objects(CLAIMS)
+        .iter()
+        .map(|claim| name(claim).to_owned())
+        .collect();
+    let kept = Arc::new(Mutex::new(None::<String>));
+    let first = Arc::clone(&kept);
+    let no = refusal(403, "Forbidden", "claim is protected");
+    server.fail(move |request| {
+        if !request.writes(&Method::DELETE, CLAIMS) {
+            return Fault::None;
+        }
+        let path = request.path.split('?').next().unwrap_or_default().to_owned();
+        if *first.lock().unwrap().get_or_insert_with(|| path.clone()) == path {
+            Fault::Refuse(no.clone())
+        } else {
+            Fault::None
+        }
+    });
+    edit(&server, &with_claims(3, "web:v2"));
+    tokio::time::sleep(Duration::from_hours(5)).await;
+    assert_eq!(running.status()["updatedAvailableReplicas"], 3);
+    let claims = server.objects(CLAIMS);
+    let left: Vec<&str> = claims
+        .iter()
+        .map(name)
+        .filter(|claim| before.iter().any(|old| old == claim))
+        .collect();
+    assert_eq!(left.len(), 1, "{left:?} of {before:?}");
+    assert!(kept.lock().unwrap().as_ref().unwrap().ends_with(left[0]));
+}
