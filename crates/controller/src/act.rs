@@ -6,7 +6,7 @@
 //! `perform`'s business; nothing about pods is decided here.
 
 use crate::index::Kind;
-use crate::memory::{Memory, Work};
+use crate::memory::{Memory, Task, Work};
 use crate::perform::{Written, create_revision, perform, rehearse, renumber};
 use crate::send::WriteError;
 use crate::wiring::Context;
@@ -44,8 +44,8 @@ pub struct Acted {
 }
 
 impl Acted {
-    /// The kinds of work that failed for another reason than a lost race.
-    pub fn failed_work(&self) -> BTreeSet<Work> {
+    /// What failed for another reason than a lost race: with one object only, where it is the object that was refused.
+    pub fn failed_tasks(&self) -> BTreeSet<Task> {
         let real = |error: &WriteError| {
             !matches!(
                 error,
@@ -55,7 +55,10 @@ impl Acted {
         self.failed
             .iter()
             .filter(|(_, error)| real(error))
-            .map(|(attempt, _)| attempt.work())
+            .map(|(attempt, error)| match error {
+                WriteError::Refused(_) | WriteError::Malformed(_) => attempt.task(),
+                _ => attempt.work().into(),
+            })
             .collect()
     }
 }
@@ -108,11 +111,32 @@ impl Attempt {
             Self::Trim(_) => Work::Trim,
         }
     }
+
+    /// The work, and the object that is there already.
+    fn task(&self) -> Task {
+        let object = match self {
+            Self::Delete(name, _)
+            | Self::PutInService(name)
+            | Self::TakeOut(name, _)
+            | Self::ChangeInPlace(name)
+            | Self::Release(name)
+            | Self::DeleteClaim(name)
+            | Self::HandOverClaim(name)
+            | Self::Trim(name) => Some(name.clone()),
+            Self::Revision(_) | Self::Rehearsal(_) | Self::CreateClaim(_) | Self::Create(_) | Self::Prune => {
+                None
+            }
+        };
+        Task {
+            work: self.work(),
+            object,
+        }
+    }
 }
 
-/// The kind of work an action is.
-pub fn work_of(action: &Action) -> Work {
-    attempt(action).work()
+/// What an action is, for those that must not be tried now.
+pub fn task_of(action: &Action) -> Task {
+    attempt(action).task()
 }
 
 /// Carries out a plan for `cloneset`.

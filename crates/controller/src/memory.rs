@@ -62,13 +62,44 @@ impl Work {
     ];
 }
 
-/// Kinds of work that failed and are not due yet.
+/// Something to do: a kind of work, or that kind of work on one object. What is refused for one object says nothing
+/// about the others.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Task {
+    /// The kind.
+    pub work: Work,
+    /// Name of the object; `None` for every one.
+    pub object: Option<String>,
+}
+
+impl From<Work> for Task {
+    fn from(work: Work) -> Self {
+        Self { work, object: None }
+    }
+}
+
+/// What failed and is not due yet.
 #[derive(Clone, Debug)]
 pub struct Held {
     /// When the first of them is due again.
     pub until: Instant,
-    /// What failed.
-    pub work: BTreeSet<Work>,
+    tasks: BTreeSet<Task>,
+}
+
+impl Held {
+    /// Is this not to be tried now?
+    pub fn covers(&self, task: &Task) -> bool {
+        self.tasks.contains(task) || self.tasks.contains(&task.work.into())
+    }
+
+    /// Is the pod of that name not to be deleted now, or not to be taken out of service?
+    pub fn keeps(&self, pod: &str) -> bool {
+        let of_pod = |work| Task {
+            work,
+            object: Some(pod.to_owned()),
+        };
+        self.covers(&of_pod(Work::Delete)) || self.tasks.contains(&of_pod(Work::TakeOut))
+    }
 }
 
 /// What we remember of one CloneSet.
@@ -84,9 +115,9 @@ pub struct Memory {
     pub failures: u32,
     /// Passes in a row that lost a race.
     pub races: u32,
-    /// When each kind of work that failed is due again: one probe for each backoff, whatever events come in between
-    /// and whatever else fails.
-    holds: BTreeMap<Work, Instant>,
+    /// When everything that failed is due again: one probe for each backoff, whatever events come in between and
+    /// whatever else fails.
+    holds: BTreeMap<Task, Instant>,
     /// The term of leadership this is of.
     term: u64,
     /// When status was last written.
@@ -149,9 +180,9 @@ impl Memory {
     }
 
     /// Work that failed is not tried for a while.
-    pub fn hold(&mut self, work: &BTreeSet<Work>, delay: Duration) {
+    pub fn hold(&mut self, tasks: &BTreeSet<Task>, delay: Duration) {
         let until = Instant::now() + delay;
-        self.holds.extend(work.iter().map(|work| (*work, until)));
+        self.holds.extend(tasks.iter().map(|task| (task.clone(), until)));
     }
 
     /// Everything has succeeded.
@@ -229,7 +260,7 @@ impl Memory {
         let until = held.clone().map(|(_, until)| *until).min()?;
         Some(Held {
             until,
-            work: held.map(|(work, _)| *work).collect(),
+            tasks: held.map(|(task, _)| task.clone()).collect(),
         })
     }
 

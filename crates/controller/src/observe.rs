@@ -94,9 +94,13 @@ pub async fn observe(context: &Context, key: &Key, memory: &mut Memory) -> Resul
     let nodes = nodes_of(context, &cloneset, &pods).await;
     memory.settle_claims(&claims, &pods);
     let reserved_ids = memory.reserved_ids();
-    let is_held = memory
-        .held()
-        .is_some_and(|hold| hold.work.contains(&Work::Create));
+    let held = memory.held();
+    let is_held = held
+        .as_ref()
+        .is_some_and(|held| held.covers(&Work::Create.into()));
+    let kept = pods.iter().map(|pod| pod.name());
+    let kept = kept.filter(|pod| held.as_ref().is_some_and(|held| held.keeps(pod)));
+    let kept_pods = kept.map(str::to_owned).collect();
     Ok(Observed::Ready(Box::new(Snapshot {
         cloneset,
         pods,
@@ -105,6 +109,7 @@ pub async fn observe(context: &Context, key: &Key, memory: &mut Memory) -> Resul
         doomed_claims: memory.doomed_claims.keys().cloned().collect(),
         fresh_claims: memory.fresh_claims.clone(),
         reserved_ids,
+        kept_pods,
         creation: if is_held {
             Creation::BackingOff
         } else {

@@ -3,10 +3,10 @@
 //! The driver only: each step is in its own file with its own error. What is done with the outcome (when to come
 //! back) is decided here, and never by an error's text.
 
-use crate::act::{Acted, act, work_of};
+use crate::act::{Acted, act, task_of};
 use crate::backoff;
 use crate::index::Key;
-use crate::memory::{Held, Memory, Work};
+use crate::memory::{Memory, Task, Work};
 use crate::observe::{ObserveError, Observed, observe, search};
 use crate::report::{ReportError, Reported, report};
 use crate::send::WriteError;
@@ -49,9 +49,9 @@ pub enum Outcome {
     /// The CloneSet breaks the schema.
     Unreadable,
     /// Something was refused or unclear.
-    Failed(BTreeSet<Work>),
+    Failed(BTreeSet<Task>),
     /// A quota is used up, and nothing else is wrong.
-    OverQuota(BTreeSet<Work>),
+    OverQuota(BTreeSet<Task>),
     /// The pass panicked.
     Panicked,
 }
@@ -162,7 +162,7 @@ fn come_back(
         Outcome::Throttled(delay) => {
             memory.failures = memory.failures.saturating_add(1);
             let delay = backoff::OBJECT.delay(memory.failures, random).max(*delay);
-            hold(memory, delay, &Work::ALL.into())
+            hold(memory, delay, &everything())
         }
         Outcome::Raced => {
             memory.races = memory.races.saturating_add(1);
@@ -171,7 +171,7 @@ fn come_back(
                 // Whatever keeps winning is no race.
                 Some(more) => {
                     memory.failures = memory.failures.max(more);
-                    hold(memory, backoff::OBJECT.delay(more, random), &Work::ALL.into())
+                    hold(memory, backoff::OBJECT.delay(more, random), &everything())
                 }
             }
         }
@@ -193,20 +193,24 @@ fn come_back(
     Some(timer.map_or(delay, |timer| timer.min(delay)).min(RESYNC))
 }
 
-fn hold(memory: &mut Memory, delay: Duration, work: &BTreeSet<Work>) -> Duration {
-    memory.hold(work, delay);
+fn everything() -> BTreeSet<Task> {
+    Work::ALL.map(Task::from).into()
+}
+
+fn hold(memory: &mut Memory, delay: Duration, tasks: &BTreeSet<Task>) -> Duration {
+    memory.hold(tasks, delay);
     delay
 }
 
-/// Takes out of the plan what failed and is not due yet; gives the time until it is. (Creations are held back while
-/// planning, because updates may go on without them.)
+/// Takes out of the plan what failed and is not due yet; gives the time until it is. (Creations, and pods that must
+/// not go, are held back while planning already, because updates may go on without them.)
 fn hold_back(plan: &mut Plan, memory: &mut Memory) -> Option<Duration> {
-    let Held { until, work } = memory.held()?;
-    let everything = plan.revision.is_some() && work.contains(&Work::Revision);
+    let held = memory.held()?;
+    let everything = plan.revision.is_some() && held.covers(&Work::Revision.into());
     let before = plan.actions.len();
     plan.actions.retain(|action| {
         let is_held =
-            work.contains(&work_of(action)) || (work.contains(&Work::Rehearsal) && action.begins_update());
+            held.covers(&task_of(action)) || (held.covers(&Work::Rehearsal.into()) && action.begins_update());
         // The claims of a pod that goes are only remembered by it; forgotten, the next pod would take them over.
         let follows = matches!(action, Action::DeleteClaim(claim) if claim.with_pod.is_some());
         (!is_held || follows) && (!everything || action.goes_on())
@@ -226,7 +230,7 @@ fn hold_back(plan: &mut Plan, memory: &mut Memory) -> Option<Duration> {
         plan.waits.push(Wait::BackingOff);
     }
     let is_waiting = plan.waits.contains(&Wait::BackingOff);
-    is_waiting.then(|| until.saturating_duration_since(Instant::now()))
+    is_waiting.then(|| held.until.saturating_duration_since(Instant::now()))
 }
 
 async fn pass(
@@ -278,8 +282,9 @@ async fn pass(
         Outcome::Done => held.map_or(Outcome::Done, Outcome::Held),
         other => other,
     };
-    // What could not be created is held from now on, so that the updates it came before have their turn.
-    let makes_way = plan.waits.contains(&Wait::ScalingFirst) && acted.failed_work().contains(&Work::Create);
+    // What was refused is held from now on, so that the updates it came before have their turn.
+    let makes_way = plan.waits.contains(&Wait::ScalingFirst)
+        && matches!(&end, Outcome::Failed(tasks) | Outcome::OverQuota(tasks) if !tasks.is_empty());
     let timer = timer(&plan, &reported, context.now());
     Ok((end, if makes_way { Some(Duration::ZERO) } else { timer }))
 }
@@ -306,13 +311,13 @@ fn conclude(acted: &Acted) -> Outcome {
         // It never comes back: the CloneSet goes with it.
         Some(WriteError::NamespaceTerminating) => Outcome::Throttled(RESYNC),
         Some(WriteError::Throttled { after, .. }) => Outcome::Throttled(*after),
-        Some(WriteError::OverQuota(_)) => Outcome::OverQuota(acted.failed_work()),
+        Some(WriteError::OverQuota(_)) => Outcome::OverQuota(acted.failed_tasks()),
         Some(
             WriteError::Refused(_)
             | WriteError::NotAllowed(_)
             | WriteError::Unclear(_)
             | WriteError::Malformed(_),
-        ) => Outcome::Failed(acted.failed_work()),
+        ) => Outcome::Failed(acted.failed_tasks()),
         Some(
             WriteError::Raced(_) | WriteError::Gone(_) | WriteError::AlreadyExists | WriteError::Withheld,
         ) => Outcome::Raced,

@@ -29,6 +29,8 @@ pub(crate) struct Member<'a> {
     pub(crate) ready: bool,
     /// Its labels take it out: it is let go of in this pass. Nobody can count on it any more.
     pub(crate) given_up: bool,
+    /// It must not be deleted or taken out of service now, as that was refused a moment ago. Others go on without it.
+    pub(crate) kept: bool,
     /// It serves, and nothing is to be written on it because of what it is now.
     pub(crate) settled: bool,
 }
@@ -48,6 +50,7 @@ impl<'a> Member<'a> {
             available: false,
             ready: false,
             given_up: false,
+            kept: false,
             settled: false,
         }
     }
@@ -63,6 +66,7 @@ impl<'a> Member<'a> {
         self.fact.specified_delete =
             pod.is_marked_for_deletion() || desired.pods_to_delete.contains(pod.name());
         self.given_up = is_taken_out(snapshot, desired, pod);
+        self.kept = snapshot.kept_pods.contains(pod.name());
     }
 
     fn read_health(&mut self, desired: &Desired, now: Timestamp) {

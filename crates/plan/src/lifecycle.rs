@@ -300,6 +300,9 @@ pub(crate) fn out_of_service(
 /// revision is marked for deletion as well: being missed later is no reason to keep it.
 pub(crate) fn send_off(context: &Context<'_>, member: &Member<'_>, why: DeleteReason) -> Option<Action> {
     let (pod, hook) = (member.pod, context.desired.hooks.pre_delete.as_ref());
+    if member.kept {
+        return None;
+    }
     let Some(hook) = hook.filter(|hook| hook.holds(pod)) else {
         let because_of_state = !member.fact.available && !member.fact.preparing_delete;
         return Some(delete(pod, because_of_state, why));

@@ -63,7 +63,7 @@ pub(crate) fn scale(context: &Context<'_>, diff: &Diff) -> Scaling {
         .iter()
         .filter(|member| member.fact.preparing_delete);
     let mut held: i32 = 0;
-    for member in preparing {
+    for member in preparing.filter(|member| !member.kept) {
         match send_off(context, member, DeleteReason::Specified) {
             Some(deletion) => scaling.actions.push(deletion),
             None => held = held.saturating_add(1),
@@ -86,12 +86,18 @@ pub(crate) fn scale(context: &Context<'_>, diff: &Diff) -> Scaling {
             .filter_map(|member| send_off(context, member, DeleteReason::Specified)),
     );
     let surplus = surplus(context, diff);
+    let leaves = |member: &Member<'_>| member.fact.preparing_delete || member.fact.specified_delete;
+    let leaving = context.members.iter().filter(|member| leaves(member));
+    let keeps = leaving.chain(&surplus).any(|member| member.kept);
     scaling.actions.extend(
         surplus
             .into_iter()
             .filter(|member| budget.allows(member.fact.available))
             .filter_map(|member| send_off(context, &member, DeleteReason::ScaleIn)),
     );
+    if keeps {
+        scaling.waits.push(Wait::BackingOff);
+    }
     if budget.held_back > 0 {
         scaling.waits.push(Wait::DeletionBudget {
             pods: budget.held_back,

@@ -29,6 +29,8 @@ pub struct Snapshot {
     /// Instance ids that must not be used now although no pod carries them: freed a moment ago, or found taken
     /// by somebody else's object.
     pub reserved_ids: BTreeSet<String>,
+    /// Names of pods that must not be deleted or taken out of service now: a moment ago that was refused.
+    pub kept_pods: BTreeSet<String>,
     /// May pods be created?
     pub creation: Creation,
     /// The nodes its pods run on, where [`crate::Desired::topology_keys`] asks for them; `None` when they may not be

@@ -49,7 +49,12 @@ pub(crate) fn update(context: &Context<'_>, diff: &Diff) -> Updating {
         &context.revisions.current
     };
     let mut in_place = InPlace::to(context, target);
-    let (candidates, stuck) = movable(context, &mut in_place, wanted.candidates);
+    let (kept, free): (Vec<Member<'_>>, Vec<Member<'_>>) =
+        wanted.candidates.into_iter().partition(|member| member.kept);
+    if !kept.is_empty() {
+        updating.waits.push(Wait::BackingOff);
+    }
+    let (candidates, stuck) = movable(context, &mut in_place, free);
     updating.waits.extend(stuck);
     let candidates = ordered(context, candidates);
     let unavailable = |member: &&Member<'_>| !member.fact.available;

@@ -166,6 +166,7 @@ impl World {
             doomed_claims: self.doomed_claims(),
             fresh_claims: self.fresh_claims(),
             reserved_ids: self.reserved_ids.clone(),
+            kept_pods: BTreeSet::new(),
             creation: match &self.creation_hold {
                 Some(hold) if hold.holds(&self.store, self.now) => Creation::BackingOff,
                 _ => Creation::Allowed,

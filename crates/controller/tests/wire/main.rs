@@ -13,6 +13,7 @@
 mod claims;
 mod clearance;
 mod first_view;
+mod kept;
 mod leadership;
 mod metrics;
 mod named;

@@ -168,6 +168,7 @@ impl Scene {
             doomed_claims: BTreeSet::new(),
             fresh_claims: BTreeSet::new(),
             reserved_ids: self.reserved.clone(),
+            kept_pods: BTreeSet::new(),
             creation: self.creation,
             nodes: self.nodes.clone(),
         }

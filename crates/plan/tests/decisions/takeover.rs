@@ -40,6 +40,7 @@ fn left_behind() -> Snapshot {
         doomed_claims: std::collections::BTreeSet::new(),
         fresh_claims: std::collections::BTreeSet::new(),
         reserved_ids: std::collections::BTreeSet::new(),
+        kept_pods: std::collections::BTreeSet::new(),
         creation: Creation::Allowed,
         nodes: None,
     }
