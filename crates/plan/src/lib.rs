@@ -61,14 +61,17 @@ pub fn plan(snapshot: &Snapshot, desired: &Desired, features: Features, now: Tim
         plan.waits.push(Wait::Deleting);
         return plan;
     }
+    let targets = desired.targets(features, revisions.current_is_update());
+    let diff = diff::diff(&targets, context.members.iter().map(|member| member.fact));
     if desired.is_blocked() {
+        // Gates are ours to open all the same, and a pod that is out of service is not left there.
+        let refreshed = lifecycle::refresh(&context, &diff);
+        plan.actions = refreshed.actions;
+        plan.waits.extend(refreshed.waits);
         plan.waits.push(Wait::Stalled);
         return plan;
     }
     plan.revision.clone_from(&revisions.write);
-
-    let targets = desired.targets(features, revisions.current_is_update());
-    let diff = diff::diff(&targets, context.members.iter().map(|member| member.fact));
     plan.waits.extend(raised_in_vain(&context));
     let scaling_diff = if features.preparing_update_as_update {
         diff::diff(&targets, context.scaling_facts())

@@ -14,7 +14,7 @@ fn restless(spec: &Value) -> Scene {
 }
 
 #[test]
-fn a_blocked_spec_changes_nothing_and_says_why() {
+fn a_blocked_spec_only_lets_new_pods_enter_service_and_says_why() {
     for (field, change) in [
         (
             "spec.volumeClaimTemplates",
@@ -41,7 +41,7 @@ fn a_blocked_spec_changes_nothing_and_says_why() {
         let plan = scene.plan();
         assert_eq!(
             (deeds(&plan), plan.waits),
-            (vec![], vec![Wait::Stalled]),
+            (vec!["serve web-4".to_owned()], vec![Wait::Stalled]),
             "{field}"
         );
         assert_eq!(

@@ -55,7 +55,7 @@ fn stalled_comes_with_the_field_and_goes_with_it() {
     world.settle().unwrap();
     world.edit(&json!({"replicas": 4, "volumeClaimTemplates": [{"spec": {}}]}));
     world.settle().unwrap();
-    assert_eq!(world.inventory(), "2 v1 available", "no pod is changed");
+    assert_eq!(world.inventory(), "2 v1 available", "none is created");
     let status = world.status();
     assert_eq!(status.observed_generation, Some(2));
     assert_eq!(
@@ -68,6 +68,31 @@ fn stalled_comes_with_the_field_and_goes_with_it() {
     world.settle().unwrap();
     assert_eq!(world.inventory(), "4 v1 available");
     assert_eq!(world.conditions(), ["Ready=True Healthy"]);
+}
+
+/// Pods that were on their way when the mistake was made would stay out of service until somebody mends it.
+#[test]
+fn while_the_spec_is_stalled_new_pods_enter_service_and_what_has_begun_is_finished() {
+    let mistake = json!({"volumeClaimTemplates": [{"spec": {}}]});
+    let mut world = World::of(&json!({"replicas": 3}));
+    world.pass().unwrap();
+    world.edit(&mistake);
+    world.settle().unwrap();
+    assert_eq!(world.inventory(), "3 v1 available");
+    let details = json!({"gracePeriodSeconds": 5});
+    let strategy =
+        json!({"type": "InPlaceIfPossible", "maxUnavailable": 2, "inPlaceUpdateStrategy": details});
+    let mut world = World::of(&json!({"replicas": 3, "updateStrategy": strategy}));
+    world.settle().unwrap();
+    world.image("v2");
+    world.pass().unwrap();
+    world.edit(&mistake);
+    world.settle().unwrap();
+    assert_eq!(
+        world.inventory(),
+        "1 v1 available, 2 v2 available",
+        "no other pod is begun with"
+    );
 }
 
 /// A set of three at rest, with a deadline of ten seconds.
