@@ -69,7 +69,7 @@ pub fn compute(previous: &CloneSetStatus, observed: Observed<'_>, now: Timestamp
         &mut status,
         previous.update_revision.as_deref(),
         observed.replicas,
-        observed.held.is_some(),
+        observed.held == Some(Held::Paused),
         observed.progress_deadline,
         now,
     );

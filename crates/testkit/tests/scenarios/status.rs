@@ -152,6 +152,22 @@ fn scenario_222_at_rest_the_condition_says_why() {
     assert_eq!(progressing(&world), "True ProgressPartitionAvailable");
 }
 
+/// Nobody has paused it: the pause and the partition belong to the rolling update, which type `OnDelete` does without.
+#[test]
+fn with_type_on_delete_the_deadline_runs_until_somebody_has_deleted_the_old_pods() {
+    let mut world = with_deadline(&json!({"type": "OnDelete", "partition": 1}));
+    world.image("v2");
+    world.run_for(5).unwrap();
+    assert_eq!(progressing(&world), "True CloneSetUpdated");
+    world.settle().unwrap();
+    assert_eq!(progressing(&world), "False ProgressDeadlineExceeded");
+    for pod in world.live_pods() {
+        world.delete_by_hand(&pod);
+    }
+    world.settle().unwrap();
+    assert_eq!(progressing(&world), "True CloneSetAvailable");
+}
+
 #[test]
 fn scenario_231_available_is_told_before_paused() {
     assert_eq!(
