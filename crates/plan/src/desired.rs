@@ -129,10 +129,12 @@ impl Desired {
         );
         let max_surge = if paused || !rolling { 0 } else { written_surge };
         let max_unavailable = parse.max_unavailable(spec, replicas, rolling, max_surge);
+        // Below 0 means none too, as in Kruise.
         let grace = strategy
             .in_place_update_strategy
             .as_ref()
-            .and_then(|details| details.grace_period_seconds);
+            .and_then(|details| details.grace_period_seconds)
+            .map_or(0, |seconds| seconds.max(0));
         let (partition, updates_all) = parse.partition(spec, replicas, rolling);
         let scale_max_unavailable = match spec
             .scale_strategy
@@ -156,11 +158,7 @@ impl Desired {
             scale_max_unavailable,
             paused,
             update_type,
-            grace_seconds: parse.non_negative(
-                "spec.updateStrategy.inPlaceUpdateStrategy.gracePeriodSeconds",
-                grace,
-                0,
-            ),
+            grace_seconds: grace,
             hooks: Hooks::of(spec.lifecycle.as_ref()),
             min_ready_seconds: parse.non_negative("spec.minReadySeconds", spec.min_ready_seconds, 0),
             // A negative value is told by the rules; no deadline is the cautious one.

@@ -55,6 +55,18 @@ fn next_deed(world: &mut World) -> String {
 }
 
 #[test]
+fn a_grace_period_below_zero_is_none() {
+    let details = json!({"gracePeriodSeconds": -1});
+    let strategy = json!({"type": "InPlaceIfPossible", "inPlaceUpdateStrategy": details});
+    let mut world = World::of(&json!({"replicas": 1, "updateStrategy": strategy}));
+    world.settle().unwrap();
+    world.image("v2");
+    world.settle().unwrap();
+    assert_eq!(world.inventory(), "1 v2 available");
+    assert_eq!(world.conditions(), ["Ready=True Healthy"]);
+}
+
+#[test]
 fn scenario_168_three_writes_move_a_pod_and_restart_its_container() {
     let mut world = world(1, &json!({}));
     let before = lives(&world);
