@@ -50,6 +50,8 @@ pub mod annotations {
     pub const LEGACY_IN_PLACE_GRACE: &str = "inplace-update-grace";
     /// On pods: `Ordered` restarts containers one after the other, in their order.
     pub const LAUNCH_PRIORITY: &str = "apps.kruise.io/container-launch-priority";
+    /// On CloneSets: what `kubectl apply` applied last; not copied to revisions.
+    pub const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
     /// On revisions: hash of the volume claim templates at the time the revision was made.
     pub const CLAIM_TEMPLATE_HASH: &str = "kruise.io/cloneset-volumeclaimtemplate-hash";
 }

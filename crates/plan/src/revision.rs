@@ -78,6 +78,9 @@ impl Revisions {
                 let (name, collisions) = free_name(snapshot, &wanted, stored_collisions);
                 collision_count = collisions;
                 let mut new = new_revision(&snapshot.cloneset.spec.template.labels(), name, template, newest);
+                new.annotations = snapshot.cloneset.metadata.annotations.clone().unwrap_or_default();
+                // The whole object once more; the template in it is recorded anyway.
+                new.annotations.remove(annotations::LAST_APPLIED);
                 new.annotations
                     .insert(annotations::CLAIM_TEMPLATE_HASH.to_owned(), claim_hash);
                 let update = RevisionTemplate {

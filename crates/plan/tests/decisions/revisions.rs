@@ -42,6 +42,24 @@ fn scenario_36_the_first_revision_is_recorded_before_the_first_pod() {
 }
 
 #[test]
+fn a_revision_carries_the_annotations_that_its_cloneset_had_at_the_time() {
+    let annotations =
+        json!({"kubernetes.io/change-cause": "v2", "kubectl.kubernetes.io/last-applied-configuration": "{}"});
+    let change = json!({"metadata": {"annotations": annotations}});
+    let plan = Scene::bare(&json!({"replicas": 1})).cloneset(&change).plan();
+    let Some(RevisionWrite::Create(new)) = &plan.revision else {
+        panic!("{:?}", plan.revision)
+    };
+    assert_eq!(
+        new.annotations.keys().collect::<Vec<_>>(),
+        [
+            "kruise.io/cloneset-volumeclaimtemplate-hash",
+            "kubernetes.io/change-cause"
+        ]
+    );
+}
+
+#[test]
 fn scenario_38_an_equal_newest_revision_is_used_and_nothing_written() {
     let plan = settled().plan();
     assert_eq!(plan.outlook.update_revision.as_deref(), Some("web-new"));
