@@ -5,8 +5,10 @@
 //! nothing more is sent once the API server asks to come back later or does not answer. How one write is made is
 //! `perform`'s business; nothing about pods is decided here.
 
+use crate::backoff::{self, Backoff};
+use crate::holds::{Task, Work};
 use crate::index::Kind;
-use crate::memory::{Memory, Task, Work};
+use crate::memory::Memory;
 use crate::perform::{Written, create_revision, perform, rehearse, renumber};
 use crate::send::WriteError;
 use crate::wiring::Context;
@@ -44,22 +46,23 @@ pub struct Acted {
 }
 
 impl Acted {
-    /// What failed for another reason than a lost race: with one object only, where it is the object that was refused.
-    pub fn failed_tasks(&self) -> BTreeSet<Task> {
-        let real = |error: &WriteError| {
-            !matches!(
-                error,
-                WriteError::Raced(_) | WriteError::Gone(_) | WriteError::AlreadyExists | WriteError::Withheld
-            )
-        };
-        self.failed
-            .iter()
-            .filter(|(_, error)| real(error))
-            .map(|(attempt, error)| match error {
-                WriteError::Refused(_) | WriteError::Malformed(_) => attempt.task(),
-                _ => attempt.work().into(),
-            })
-            .collect()
+    /// What failed for another reason than a lost race, and how it backs off: with one object only, where it is the
+    /// object that was refused.
+    pub fn failed_tasks(&self) -> BTreeMap<Task, Backoff> {
+        let mut tasks = BTreeMap::new();
+        for (attempt, error) in &self.failed {
+            let (task, backoff) = match error {
+                WriteError::Raced(_)
+                | WriteError::Gone(_)
+                | WriteError::AlreadyExists
+                | WriteError::Withheld => continue,
+                WriteError::Refused(_) | WriteError::Malformed(_) => (attempt.task(), backoff::OBJECT),
+                WriteError::OverQuota(_) => (attempt.work().into(), backoff::QUOTA),
+                _ => (attempt.work().into(), backoff::OBJECT),
+            };
+            tasks.insert(task, backoff);
+        }
+        tasks
     }
 }
 

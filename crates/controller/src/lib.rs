@@ -13,6 +13,7 @@ pub mod client;
 pub mod events;
 pub mod first_view;
 pub mod gates;
+pub mod holds;
 pub mod index;
 pub mod lease;
 pub mod live;

@@ -1,5 +1,6 @@
 //! What we remember of a CloneSet between passes. In memory only: losing it costs a read, never a pod.
 
+use crate::holds::Holds;
 use crate::index::Key;
 use crate::writes::Mark;
 use cloneset_status::{Claim, Pod, Runaway};
@@ -18,90 +19,6 @@ const RUNAWAY_WINDOW: Duration = Duration::from_mins(10);
 /// Pods that a person may take out by their labels in that time, however small the set; more is a machine's work.
 const MOST_TAKEN_OUT: usize = 10;
 
-/// A kind of work, as far as its failures go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Work {
-    /// Writing a revision; nothing else can be done without it.
-    Revision,
-    /// Trying out a pod of a new revision; no pod makes place for it before.
-    Rehearsal,
-    /// Creating pods.
-    Create,
-    /// Deleting pods.
-    Delete,
-    /// Putting pods in service.
-    PutInService,
-    /// Taking pods out of service, or holding them.
-    TakeOut,
-    /// Changing pods in place.
-    ChangeInPlace,
-    /// Giving pods up.
-    Release,
-    /// Taking the names of pods that are gone off the spec.
-    Prune,
-    /// Deleting claims, and making them go with their pods.
-    Claims,
-    /// Deleting revisions.
-    Trim,
-}
-
-impl Work {
-    /// Every kind.
-    pub const ALL: [Self; 11] = [
-        Self::Rehearsal,
-        Self::Revision,
-        Self::Create,
-        Self::Delete,
-        Self::PutInService,
-        Self::TakeOut,
-        Self::ChangeInPlace,
-        Self::Release,
-        Self::Prune,
-        Self::Claims,
-        Self::Trim,
-    ];
-}
-
-/// Something to do: a kind of work, or that kind of work on one object. What is refused for one object says nothing
-/// about the others.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Task {
-    /// The kind.
-    pub work: Work,
-    /// Name of the object; `None` for every one.
-    pub object: Option<String>,
-}
-
-impl From<Work> for Task {
-    fn from(work: Work) -> Self {
-        Self { work, object: None }
-    }
-}
-
-/// What failed and is not due yet.
-#[derive(Clone, Debug)]
-pub struct Held {
-    /// When the first of them is due again.
-    pub until: Instant,
-    tasks: BTreeSet<Task>,
-}
-
-impl Held {
-    /// Is this not to be tried now?
-    pub fn covers(&self, task: &Task) -> bool {
-        self.tasks.contains(task) || self.tasks.contains(&task.work.into())
-    }
-
-    /// Is the pod of that name not to be deleted now, or not to be taken out of service?
-    pub fn keeps(&self, pod: &str) -> bool {
-        let of_pod = |work| Task {
-            work,
-            object: Some(pod.to_owned()),
-        };
-        self.covers(&of_pod(Work::Delete)) || self.tasks.contains(&of_pod(Work::TakeOut))
-    }
-}
-
 /// What we remember of one CloneSet.
 #[derive(Debug, Default)]
 pub struct Memory {
@@ -115,9 +32,8 @@ pub struct Memory {
     pub failures: u32,
     /// Passes in a row that lost a race.
     pub races: u32,
-    /// When everything that failed is due again: one probe for each backoff, whatever events come in between and
-    /// whatever else fails.
-    holds: BTreeMap<Task, Instant>,
+    /// What failed, and when it is due again.
+    pub holds: Holds,
     /// The term of leadership this is of.
     term: u64,
     /// When status was last written.
@@ -169,7 +85,7 @@ impl Memory {
             self.vanished.clear();
             self.released.clear();
             self.failures = 0;
-            self.holds.clear();
+            self.holds = Holds::default();
         }
         self.generation = generation;
     }
@@ -179,16 +95,10 @@ impl Memory {
         self.uid == uid && self.term == term
     }
 
-    /// Work that failed is not tried for a while.
-    pub fn hold(&mut self, tasks: &BTreeSet<Task>, delay: Duration) {
-        let until = Instant::now() + delay;
-        self.holds.extend(tasks.iter().map(|task| (task.clone(), until)));
-    }
-
     /// Everything has succeeded.
     pub fn settle(&mut self) {
         self.failures = 0;
-        self.holds.clear();
+        self.holds = Holds::default();
     }
 
     /// A pod was given up and is replaced: who makes us do so again and again is a runaway too.
@@ -251,17 +161,6 @@ impl Memory {
             self.runaway = Some(Runaway::taken_out(self.released.len()));
             self.released.clear();
         }
-    }
-
-    /// What is held now, and until when.
-    pub fn held(&self) -> Option<Held> {
-        let now = Instant::now();
-        let held = self.holds.iter().filter(|(_, until)| **until > now);
-        let until = held.clone().map(|(_, until)| *until).min()?;
-        Some(Held {
-            until,
-            tasks: held.map(|(task, _)| task.clone()).collect(),
-        })
     }
 
     /// The ids not to be used now.

@@ -3,9 +3,10 @@
 //! Reads caches only, except for single objects of ours that a cache has not shown within a deadline. It decides
 //! nothing about pods.
 
+use crate::holds::Work;
 use crate::index::{Key, Kind, Known, Sink as _, View};
 use crate::live::{self, ReadError};
-use crate::memory::{Memory, Work};
+use crate::memory::Memory;
 use crate::metrics::ResourceLabel;
 use crate::wiring::Context;
 use crate::writes::Mark;
@@ -94,7 +95,7 @@ pub async fn observe(context: &Context, key: &Key, memory: &mut Memory) -> Resul
     let nodes = nodes_of(context, &cloneset, &pods).await;
     memory.settle_claims(&claims, &pods);
     let reserved_ids = memory.reserved_ids();
-    let held = memory.held();
+    let held = memory.holds.held();
     let is_held = held
         .as_ref()
         .is_some_and(|held| held.covers(&Work::Create.into()));

@@ -4,9 +4,10 @@
 //! back) is decided here, and never by an error's text.
 
 use crate::act::{Acted, act, task_of};
-use crate::backoff;
+use crate::backoff::{self, Backoff};
+use crate::holds::{Task, Work};
 use crate::index::Key;
-use crate::memory::{Memory, Task, Work};
+use crate::memory::Memory;
 use crate::observe::{ObserveError, Observed, observe, search};
 use crate::report::{ReportError, Reported, report};
 use crate::send::WriteError;
@@ -15,7 +16,7 @@ use cloneset_plan::{Action, Creation, Desired, Plan, plan};
 use cloneset_status::Wait;
 use futures::FutureExt as _;
 use jiff::Timestamp;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -49,9 +50,9 @@ pub enum Outcome {
     /// The CloneSet breaks the schema.
     Unreadable,
     /// Something was refused or unclear.
-    Failed(BTreeSet<Task>),
+    Failed(BTreeMap<Task, Backoff>),
     /// A quota is used up, and nothing else is wrong.
-    OverQuota(BTreeSet<Task>),
+    OverQuota(BTreeMap<Task, Backoff>),
     /// The pass panicked.
     Panicked,
 }
@@ -120,7 +121,7 @@ fn failed(key: &Key, error: &PassError) -> Outcome {
         PassError::Report(ReportError(WriteError::Throttled { after, .. })) => Outcome::Throttled(*after),
         PassError::Report(_) | PassError::Observe(_) => {
             warn!(%key, error = %chain(error), "a pass failed");
-            Outcome::Failed(BTreeSet::new())
+            Outcome::Failed(BTreeMap::new())
         }
     }
 }
@@ -162,7 +163,8 @@ fn come_back(
         Outcome::Throttled(delay) => {
             memory.failures = memory.failures.saturating_add(1);
             let delay = backoff::OBJECT.delay(memory.failures, random).max(*delay);
-            hold(memory, delay, &everything())
+            memory.holds.hold_everything(delay);
+            delay
         }
         Outcome::Raced => {
             memory.races = memory.races.saturating_add(1);
@@ -171,19 +173,18 @@ fn come_back(
                 // Whatever keeps winning is no race.
                 Some(more) => {
                     memory.failures = memory.failures.max(more);
-                    hold(memory, backoff::OBJECT.delay(more, random), &everything())
+                    let delay = backoff::OBJECT.delay(more, random);
+                    memory.holds.hold_everything(delay);
+                    delay
                 }
             }
         }
         // The next leader, or this one again, looks at everything.
         Outcome::NotLeading => RESYNC,
-        Outcome::Failed(work) => {
+        Outcome::Failed(tasks) | Outcome::OverQuota(tasks) => {
             memory.failures = memory.failures.saturating_add(1);
-            hold(memory, backoff::OBJECT.delay(memory.failures, random), work)
-        }
-        Outcome::OverQuota(work) => {
-            memory.failures = memory.failures.saturating_add(1);
-            hold(memory, backoff::QUOTA.delay(memory.failures, random), work)
+            let due = memory.holds.have_failed(tasks, random);
+            due.unwrap_or_else(|| backoff::OBJECT.delay(memory.failures, random))
         }
         Outcome::Unreadable | Outcome::Panicked => {
             memory.failures = memory.failures.saturating_add(1);
@@ -193,19 +194,10 @@ fn come_back(
     Some(timer.map_or(delay, |timer| timer.min(delay)).min(RESYNC))
 }
 
-fn everything() -> BTreeSet<Task> {
-    Work::ALL.map(Task::from).into()
-}
-
-fn hold(memory: &mut Memory, delay: Duration, tasks: &BTreeSet<Task>) -> Duration {
-    memory.hold(tasks, delay);
-    delay
-}
-
 /// Takes out of the plan what failed and is not due yet; gives the time until it is. (Creations, and pods that must
 /// not go, are held back while planning already, because updates may go on without them.)
 fn hold_back(plan: &mut Plan, memory: &mut Memory) -> Option<Duration> {
-    let held = memory.held()?;
+    let held = memory.holds.held()?;
     let everything = plan.revision.is_some() && held.covers(&Work::Revision.into());
     let before = plan.actions.len();
     plan.actions.retain(|action| {
@@ -267,6 +259,10 @@ async fn pass(
     }
     // act (writes)
     let acted = act(context, &snapshot.cloneset, memory, &plan).await;
+    if !acted.done.is_empty() {
+        // Of many writes a few lose a race; only where none gets through does somebody keep winning.
+        memory.races = 0;
+    }
     if let Some(runaway) = &acted.altered {
         memory.runaway = Some(runaway.clone());
     }

@@ -6,8 +6,9 @@
 
 use crate::act::{Acted, Attempt};
 use crate::events::{Happening, enumerate};
+use crate::holds::Work;
 use crate::index::Kind;
-use crate::memory::{Memory, Work};
+use crate::memory::Memory;
 use crate::metrics::ReasonLabel;
 use crate::owned::version_of;
 use crate::send::{self, Target, WriteError};
@@ -123,10 +124,16 @@ fn status(
 /// the kind of work is known.
 fn is_scaling(work: Work, attempt: Option<&Attempt>) -> bool {
     match work {
-        Work::Create | Work::Release | Work::Prune | Work::Claims => true,
+        Work::Create | Work::Release | Work::Claims => true,
         Work::Delete => !matches!(attempt, Some(Attempt::Delete(_, DeleteReason::Update))),
         Work::TakeOut => attempt.is_none_or(|attempt| !is_for_update(attempt)),
-        Work::Revision | Work::Rehearsal | Work::PutInService | Work::ChangeInPlace | Work::Trim => false,
+        // Names that stay on the list of pods to delete harm nobody.
+        Work::Prune
+        | Work::Revision
+        | Work::Rehearsal
+        | Work::PutInService
+        | Work::ChangeInPlace
+        | Work::Trim => false,
     }
 }
 

@@ -153,8 +153,8 @@ fn only_what_somebody_should_look_at_is_an_error() {
         (Outcome::Throttled(second), false),
         (Outcome::Raced, false),
         (Outcome::NotLeading, false),
-        (Outcome::Failed(BTreeSet::new()), false),
-        (Outcome::OverQuota(BTreeSet::new()), false),
+        (Outcome::Failed(BTreeMap::new()), false),
+        (Outcome::OverQuota(BTreeMap::new()), false),
         (Outcome::Unreadable, false),
         (Outcome::Panicked, false),
     ] {

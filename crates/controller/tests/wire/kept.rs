@@ -65,3 +65,27 @@ async fn a_pod_that_cannot_be_put_in_service_does_not_keep_the_others_out() {
     tokio::time::sleep(Duration::from_secs(20)).await;
     assert_eq!(running.status()["availableReplicas"], 2, "20 s later");
 }
+
+/// Whoever forbids changes of specs (GitOps) does not make a healthy set a failed one: names left on the list harm nobody.
+#[tokio::test(start_paused = true)]
+async fn names_that_cannot_be_taken_off_the_list_are_no_failure_of_the_set() {
+    let server = Server::new();
+    let mut spec = cloneset(2, "web:v1", 0);
+    server.put("clonesets", spec.clone());
+    let running = Running::start(&server);
+    running.settle().await;
+    let no = refusal(403, "Forbidden", "specs are changed by pull request only");
+    server.fail(move |request| {
+        if request.writes(&Method::PATCH, "clonesets") {
+            Fault::Refuse(no.clone())
+        } else {
+            Fault::None
+        }
+    });
+    let pods = server.objects("pods");
+    spec["spec"]["scaleStrategy"] = json!({"podsToDelete": [pods[0]["metadata"]["name"]]});
+    edit(&server, &spec);
+    tokio::time::sleep(Duration::from_hours(1)).await;
+    assert_eq!(running.status()["availableReplicas"], 2);
+    assert_eq!(running.conditions(), ["Ready=True"]);
+}
