@@ -39,6 +39,7 @@ pub use snapshot::{Creation, NodeLabels, Snapshot};
 
 use cloneset_status::{Counted, Counts, Wait};
 use context::Context;
+use diff::{Diff, Targets};
 use jiff::Timestamp;
 use revision::Revisions;
 use std::collections::HashSet;
@@ -73,39 +74,7 @@ pub fn plan(snapshot: &Snapshot, desired: &Desired, features: Features, now: Tim
     }
     plan.revision.clone_from(&revisions.write);
     plan.waits.extend(raised_in_vain(&context));
-    let scaling_diff = if features.preparing_update_as_update {
-        diff::diff(&targets, context.scaling_facts())
-    } else {
-        diff
-    };
-    let scaling = scale::scale(&context, &scaling_diff);
-    let mut moving = scaling.actions;
-    plan.waits.extend(scaling.waits);
-    if snapshot.creation == Creation::Stopped {
-        plan.waits.push(Wait::RunawayCreation);
-    } else if moving.is_empty() {
-        let updating = update::update(&context, &diff);
-        moving = updating.actions;
-        plan.rehearsal = updating.rehearsal;
-        plan.waits.extend(updating.waits);
-    } else if diff.update_num != 0 {
-        plan.waits.push(Wait::ScalingFirst);
-    }
-    let released: Vec<Action> = release::release(&context)
-        .into_iter()
-        .map(Action::ReleasePod)
-        .collect();
-    drop_those_in(&mut moving, &released);
-    let claims = claims::actions(&context, scaling_diff.up > 0, &moving, &released);
-    let mut refreshed = lifecycle::refresh(&context, &diff);
-    // Two writes of one pod would only make each other lose a race; what is chosen now comes first.
-    drop_those_in(&mut refreshed.actions, &released);
-    drop_those_in(&mut refreshed.actions, &moving);
-    plan.actions.extend(refreshed.actions);
-    plan.actions.extend(released);
-    plan.actions.extend(moving);
-    plan.actions.extend(claims);
-    plan.waits.extend(refreshed.waits);
+    move_pods(&context, &targets, &diff, &mut plan);
     plan.actions
         .extend(prune::prune(&context).map(Action::PruneNames));
     let stored_current = snapshot
@@ -121,6 +90,43 @@ pub fn plan(snapshot: &Snapshot, desired: &Desired, features: Features, now: Tim
     plan.actions
         .extend(revision::surplus(snapshot, live, desired.revision_history_limit));
     plan
+}
+
+/// What becomes of the pods and their claims: scaling, or else the update; releases; the next step of what has begun.
+fn move_pods(context: &Context<'_>, targets: &Targets, diff: &Diff, plan: &mut Plan) {
+    let scaling_diff = if context.features.preparing_update_as_update {
+        diff::diff(targets, context.scaling_facts())
+    } else {
+        *diff
+    };
+    let scaling = scale::scale(context, &scaling_diff);
+    let mut moving = scaling.actions;
+    plan.waits.extend(scaling.waits);
+    if context.snapshot.creation == Creation::Stopped {
+        plan.waits.push(Wait::RunawayCreation);
+    } else if moving.is_empty() {
+        let updating = update::update(context, diff);
+        moving = updating.actions;
+        plan.rehearsal = updating.rehearsal;
+        plan.waits.extend(updating.waits);
+    } else if diff.update_num != 0 {
+        plan.waits.push(Wait::ScalingFirst);
+    }
+    let released: Vec<Action> = release::release(context)
+        .into_iter()
+        .map(Action::ReleasePod)
+        .collect();
+    drop_those_in(&mut moving, &released);
+    let claims = claims::actions(context, scaling_diff.up > 0, &moving, &released);
+    let mut refreshed = lifecycle::refresh(context, diff);
+    // Two writes of one pod would only make each other lose a race; what is chosen now comes first.
+    drop_those_in(&mut refreshed.actions, &released);
+    drop_those_in(&mut refreshed.actions, &moving);
+    plan.actions.extend(refreshed.actions);
+    plan.actions.extend(released);
+    plan.actions.extend(moving);
+    plan.actions.extend(claims);
+    plan.waits.extend(refreshed.waits);
 }
 
 /// Drops the actions on pods that `others` are about too.

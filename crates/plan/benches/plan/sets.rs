@@ -138,6 +138,7 @@ impl Set {
             doomed_claims: BTreeSet::new(),
             fresh_claims: BTreeSet::new(),
             reserved_ids: BTreeSet::new(),
+            kept_pods: BTreeSet::new(),
             creation: Creation::Allowed,
             nodes: self.nodes,
         }
