@@ -7,6 +7,7 @@
 use crate::desired::{Desired, Features};
 use crate::diff::PodFact;
 use crate::lifecycle::is_settled;
+use crate::of_pod::OfPod;
 use crate::release::is_taken_out;
 use crate::revision::Revisions;
 use crate::snapshot::Snapshot;
@@ -80,21 +81,9 @@ impl<'a> Member<'a> {
     }
 }
 
-/// What stands for a pod where pods are put in an order.
-pub(crate) trait OfPod<'a>: Copy {
-    /// The pod.
-    fn pod(self) -> &'a Pod;
-}
-
 impl<'a> OfPod<'a> for Member<'a> {
     fn pod(self) -> &'a Pod {
         self.pod
-    }
-}
-
-impl<'a> OfPod<'a> for &'a Pod {
-    fn pod(self) -> &'a Pod {
-        self
     }
 }
 

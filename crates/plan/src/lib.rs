@@ -17,6 +17,7 @@ mod lifecycle;
 pub mod manifest;
 pub mod new_claim;
 pub mod normalise;
+mod of_pod;
 mod order;
 pub mod priority;
 mod prune;

@@ -9,7 +9,7 @@ mod properties;
 
 pub(crate) use crowd::Topology;
 
-use crate::context::OfPod;
+use crate::of_pod::OfPod;
 use cloneset_api::names::annotations;
 use cloneset_api::names::pod_conditions::READY;
 use cloneset_status::Pod;

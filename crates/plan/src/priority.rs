@@ -3,7 +3,7 @@
 //! Orders only, by labels alone. Every sort is stable, so what is equal here keeps the order it came in. That broken
 //! pods go before any of this is `update`'s business.
 
-use crate::context::OfPod;
+use crate::of_pod::OfPod;
 use cloneset_api::PriorityStrategy;
 use cloneset_status::Pod;
 use cloneset_status::selector::Selector;

@@ -3,7 +3,7 @@
 //! A permutation of the candidates and nothing else. Kruise compares two quotients in single precision; here they are
 //! compared exactly, so the order does not depend on rounding.
 
-use crate::context::OfPod;
+use crate::of_pod::OfPod;
 use cloneset_api::ScatterTerm;
 use std::cmp::Reverse;
 use std::collections::VecDeque;
