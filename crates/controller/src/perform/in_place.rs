@@ -44,15 +44,16 @@ pub(super) async fn change(
     cloneset: &CloneSet,
     change: &InPlaceChange,
 ) -> Result<Written, WriteError> {
-    let mut version = change.resource_version.clone();
+    let mut version = Some(change.resource_version.as_str());
     if !change.resources.is_empty() {
         let target = Target::of::<Pod>(namespace(cloneset), "pods/resize");
         let resize = Patch::Strategic(resize_patch(change));
-        let resized: Pod = send::patch(context, &target, &change.name, Some("resize"), &resize).await?;
-        version = version_of(&resized).to_string();
+        let _: Pod = send::patch(context, &target, &change.name, Some("resize"), &resize).await?;
+        // The kubelet takes notice at once and writes status; losing to that would only mean to resize again.
+        version = None;
     }
     let target = Target::of::<Pod>(namespace(cloneset), "pods");
-    let patch = Patch::Strategic(change_patch(change, &version));
+    let patch = Patch::Strategic(change_patch(change, version));
     let stored: Pod = send::patch(context, &target, &change.name, None, &patch).await?;
     Ok(Written {
         changed: Some((change.name.clone(), change.revision.clone())),
@@ -136,8 +137,8 @@ fn resize_patch(change: &InPlaceChange) -> Value {
     })
 }
 
-fn change_patch(change: &InPlaceChange, version: &str) -> Value {
-    let metadata = metadata(&change.uid, Some(version), &change.metadata);
+fn change_patch(change: &InPlaceChange, version: Option<&str>) -> Value {
+    let metadata = metadata(&change.uid, version, &change.metadata);
     if change.images.is_empty() {
         return json!({"metadata": metadata});
     }
