@@ -44,16 +44,13 @@ pub(super) async fn change(
     cloneset: &CloneSet,
     change: &InPlaceChange,
 ) -> Result<Written, WriteError> {
-    let mut version = Some(change.resource_version.as_str());
     if !change.resources.is_empty() {
         let target = Target::of::<Pod>(namespace(cloneset), "pods/resize");
         let resize = Patch::Strategic(resize_patch(change));
         let _: Pod = send::patch(context, &target, &change.name, Some("resize"), &resize).await?;
-        // The kubelet takes notice at once and writes status; losing to that would only mean to resize again.
-        version = None;
     }
     let target = Target::of::<Pod>(namespace(cloneset), "pods");
-    let patch = Patch::Strategic(change_patch(change, version));
+    let patch = Patch::Strategic(change_patch(change));
     let stored: Pod = send::patch(context, &target, &change.name, None, &patch).await?;
     Ok(Written {
         changed: Some((change.name.clone(), change.revision.clone())),
@@ -137,7 +134,12 @@ fn resize_patch(change: &InPlaceChange) -> Value {
     })
 }
 
-fn change_patch(change: &InPlaceChange, version: Option<&str>) -> Value {
+fn change_patch(change: &InPlaceChange) -> Value {
+    // After a resize the kubelet takes notice at once and writes status; losing to that would only mean to resize again.
+    let version = change
+        .resources
+        .is_empty()
+        .then_some(change.resource_version.as_str());
     let metadata = metadata(&change.uid, version, &change.metadata);
     if change.images.is_empty() {
         return json!({"metadata": metadata});
@@ -202,5 +204,31 @@ mod tests {
             only["type"], "InPlaceUpdateReady",
             "Ready=True is the kubelet's to say"
         );
+    }
+
+    #[test]
+    fn a_change_goes_by_the_version_it_was_decided_on_and_after_a_resize_by_the_uid() {
+        let mut change = InPlaceChange {
+            name: "web-0".to_owned(),
+            uid: "u".to_owned(),
+            resource_version: "7".to_owned(),
+            revision: "web-new".to_owned(),
+            images: BTreeMap::from([("main".to_owned(), "web:v2".to_owned())]),
+            resources: BTreeMap::new(),
+            metadata: MetadataChange::default(),
+        };
+        let containers = json!([{"name": "main", "image": "web:v2"}]);
+        assert_eq!(
+            change_patch(&change),
+            json!({"metadata": {"uid": "u", "resourceVersion": "7"}, "spec": {"containers": containers}})
+        );
+        change
+            .resources
+            .insert("main".to_owned(), cloneset_status::facts::Resources::default());
+        assert_eq!(
+            change_patch(&change),
+            json!({"metadata": {"uid": "u"}, "spec": {"containers": containers}})
+        );
+        assert_eq!(resize_patch(&change)["metadata"]["resourceVersion"], "7");
     }
 }
