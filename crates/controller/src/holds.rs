@@ -87,11 +87,14 @@ impl Held {
 
     /// Is the pod of that name not to be deleted now, or not to be taken out of service?
     pub fn keeps(&self, pod: &str) -> bool {
-        let of_pod = |work| Task {
-            work,
-            object: Some(pod.to_owned()),
-        };
-        self.covers(&of_pod(Work::Delete)) || self.tasks.contains(&of_pod(Work::TakeOut))
+        self.tasks.iter().any(|task| {
+            let object = task.object.as_deref();
+            match task.work {
+                Work::Delete => object.is_none_or(|object| object == pod),
+                Work::TakeOut => object == Some(pod),
+                _ => false,
+            }
+        })
     }
 }
 

@@ -44,13 +44,15 @@ pub(crate) fn doubts_end(state: &UpdateState) -> Option<Timestamp> {
 /// The containers of an update that is overtaken whose restart is still to come.
 pub(crate) fn still_to_restart(
     pod: &Pod,
-    state: UpdateState,
+    state: &UpdateState,
     now: Timestamp,
 ) -> BTreeMap<String, LastStatus> {
-    let doubts = doubts_end(&state).is_none_or(|end| now < end);
-    let mut containers = state.last_container_statuses;
-    containers.retain(|name, last| !has_followed(pod, name, last, doubts));
+    let doubts = doubts_end(state).is_none_or(|end| now < end);
+    let containers = state.last_container_statuses.iter();
     containers
+        .filter(|(name, last)| !has_followed(pod, name, last, doubts))
+        .map(|(name, last)| (name.clone(), last.clone()))
+        .collect()
 }
 
 fn has_followed(pod: &Pod, name: &str, last: &LastStatus, doubts: bool) -> bool {

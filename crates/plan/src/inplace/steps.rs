@@ -225,7 +225,7 @@ pub(crate) fn announce(pod: &Pod, spec: &UpdateSpec, now: Timestamp) -> Metadata
         update_images: !spec.container_images.is_empty(),
         update_resources: resizes || !spec.container_resources.is_empty(),
         last_container_statuses: overtaken
-            .map(|state| still_to_restart(pod, state, now))
+            .map(|state| still_to_restart(pod, &state, now))
             .unwrap_or_default(),
         ..UpdateState::default()
     };
@@ -286,7 +286,7 @@ fn change(
     now: Timestamp,
 ) -> InPlaceChange {
     let batch = take_batch(&mut pending, priorities);
-    let restarting = still_to_restart(pod, state.clone(), now);
+    let restarting = still_to_restart(pod, &state, now);
     for container in batch.images.keys() {
         let Some(status) = pod.container_status(container) else {
             continue;

@@ -6,6 +6,34 @@ use super::expect::Expectation;
 const OLD_IMAGE: &str = "nginx:mainline";
 const NEW_IMAGE: &str = "nginx:alpine";
 
+/// Version 2.
+const CHANGE_IMAGE: &[&str] = &[
+    "patch",
+    "clone",
+    "sample",
+    "--type=json",
+    "--patch",
+    r#"[{"op":"replace","path":"/spec/template/spec/containers/0/image","value":"nginx:alpine"}]"#,
+];
+/// One pod stays on version 1.
+const KEEP_ONE: &[&str] = &[
+    "patch",
+    "clone",
+    "sample",
+    "--type=merge",
+    "--patch",
+    r#"{"spec":{"updateStrategy":{"partition":1}}}"#,
+];
+/// No pod stays on version 1.
+const RELEASE_ALL: &[&str] = &[
+    "patch",
+    "clone",
+    "sample",
+    "--type=merge",
+    "--patch",
+    r#"{"spec":{"updateStrategy":{"partition":0}}}"#,
+];
+
 /// One step.
 pub(super) struct Step {
     /// What the command means, for somebody who has never seen it.
@@ -35,14 +63,7 @@ pub(super) const RECREATE: [Step; 6] = [
     },
     Step {
         says: "Version 2. The partition keeps 3 pods on version 1, so exactly 2 move.",
-        command: &[
-            "patch",
-            "clone",
-            "sample",
-            "--type=json",
-            "--patch",
-            r#"[{"op":"replace","path":"/spec/template/spec/containers/0/image","value":"nginx:alpine"}]"#,
-        ],
+        command: CHANGE_IMAGE,
         expected: Expectation {
             replicas: 5,
             updated: 2,
@@ -56,14 +77,7 @@ pub(super) const RECREATE: [Step; 6] = [
     },
     Step {
         says: "Version 2 looks good: keep 1 pod on version 1 only.",
-        command: &[
-            "patch",
-            "clone",
-            "sample",
-            "--type=merge",
-            "--patch",
-            r#"{"spec":{"updateStrategy":{"partition":1}}}"#,
-        ],
+        command: KEEP_ONE,
         expected: Expectation {
             replicas: 5,
             updated: 4,
@@ -77,14 +91,7 @@ pub(super) const RECREATE: [Step; 6] = [
     },
     Step {
         says: "All of them.",
-        command: &[
-            "patch",
-            "clone",
-            "sample",
-            "--type=merge",
-            "--patch",
-            r#"{"spec":{"updateStrategy":{"partition":0}}}"#,
-        ],
+        command: RELEASE_ALL,
         expected: Expectation {
             replicas: 5,
             updated: 5,
@@ -144,14 +151,7 @@ pub(super) const IN_PLACE: [Step; 4] = [
     },
     Step {
         says: "Version 2. The partition keeps 3 pods on version 1. Watch names, addresses and restarts of the 2 that move.",
-        command: &[
-            "patch",
-            "clone",
-            "sample",
-            "--type=json",
-            "--patch",
-            r#"[{"op":"replace","path":"/spec/template/spec/containers/0/image","value":"nginx:alpine"}]"#,
-        ],
+        command: CHANGE_IMAGE,
         expected: Expectation {
             replicas: 5,
             updated: 2,
@@ -165,14 +165,7 @@ pub(super) const IN_PLACE: [Step; 4] = [
     },
     Step {
         says: "Version 2 looks good: keep 1 pod on version 1 only.",
-        command: &[
-            "patch",
-            "clone",
-            "sample",
-            "--type=merge",
-            "--patch",
-            r#"{"spec":{"updateStrategy":{"partition":1}}}"#,
-        ],
+        command: KEEP_ONE,
         expected: Expectation {
             replicas: 5,
             updated: 4,
@@ -186,14 +179,7 @@ pub(super) const IN_PLACE: [Step; 4] = [
     },
     Step {
         says: "All of them.",
-        command: &[
-            "patch",
-            "clone",
-            "sample",
-            "--type=merge",
-            "--patch",
-            r#"{"spec":{"updateStrategy":{"partition":0}}}"#,
-        ],
+        command: RELEASE_ALL,
         expected: Expectation {
             replicas: 5,
             updated: 5,
