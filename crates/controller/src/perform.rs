@@ -222,7 +222,7 @@ async fn delete_pod(
     deletion: &PodDeletion,
 ) -> Result<Written, WriteError> {
     let target = Target::of::<Pod>(namespace(cloneset), "pods");
-    let only_this = preconditions(&deletion.uid, deletion.resource_version.as_deref());
+    let only_this = preconditions(&deletion.uid, Some(&deletion.resource_version));
     send::delete(context, &target, &deletion.name, only_this).await?;
     let mark = Mark::new(Kind::Pod, &deletion.name, &deletion.uid, Expect::Leaving);
     Ok(Written {

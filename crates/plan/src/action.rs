@@ -227,9 +227,8 @@ pub struct PodDeletion {
     pub name: String,
     /// Its UID: the precondition every delete carries.
     pub uid: String,
-    /// Its resourceVersion, where the choice depended on the state it was in (a pod chosen because it was not
-    /// available must still not be available when the delete arrives).
-    pub resource_version: Option<String>,
+    /// Its resourceVersion: it must still be the pod that was chosen, with the labels and the state it was chosen for.
+    pub resource_version: String,
     /// Why.
     pub why: DeleteReason,
 }

@@ -6,11 +6,13 @@
 
 use crate::desired::{Desired, Features};
 use crate::diff::PodFact;
-use crate::lifecycle::is_settled;
+use crate::floor::Floor;
+use crate::lifecycle::{is_settled, regret};
 use crate::of_pod::OfPod;
 use crate::release::is_taken_out;
 use crate::revision::Revisions;
 use crate::snapshot::Snapshot;
+use cloneset_api::names::labels;
 use cloneset_status::{LifecycleState, Pod};
 use jiff::Timestamp;
 
@@ -24,12 +26,12 @@ pub(crate) struct Member<'a> {
     pub(crate) fact: PodFact,
     /// Where it stands in its life.
     pub(crate) state: LifecycleState,
-    /// It is available now. The formulas count on it unless it is given up.
+    /// It is available now. The formulas count on it unless it is released.
     pub(crate) available: bool,
     /// It is ready, however long.
     pub(crate) ready: bool,
-    /// Its labels take it out: it is let go of in this pass. Nobody can count on it any more.
-    pub(crate) given_up: bool,
+    /// A hook holds its deletion, but the pod is wanted again: it goes back into service.
+    pub(crate) regretted: bool,
     /// It must not be deleted or taken out of service now, as that was refused a moment ago. Others go on without it.
     pub(crate) kept: bool,
     /// It serves, and nothing is to be written on it because of what it is now.
@@ -45,12 +47,16 @@ impl<'a> Member<'a> {
                 is_new: false,
                 preparing_delete: false,
                 specified_delete: false,
+                preparing_update: false,
+                released: false,
+                serves: false,
                 available: false,
+                in_service: false,
             },
             state: LifecycleState::Unset,
             available: false,
             ready: false,
-            given_up: false,
+            regretted: false,
             kept: false,
             settled: false,
         }
@@ -59,6 +65,11 @@ impl<'a> Member<'a> {
     fn read_state(&mut self) {
         self.state = self.pod.lifecycle_state();
         self.fact.preparing_delete = self.state == LifecycleState::PreparingDelete;
+        self.fact.preparing_update = self.state == LifecycleState::PreparingUpdate;
+        self.fact.in_service = matches!(
+            self.state,
+            LifecycleState::Unset | LifecycleState::Normal | LifecycleState::PreparingUpdate
+        );
     }
 
     fn read_labels(&mut self, snapshot: &Snapshot, desired: &Desired, revisions: &Revisions) {
@@ -66,18 +77,24 @@ impl<'a> Member<'a> {
         self.fact.is_new = revisions.is_new(pod);
         self.fact.specified_delete =
             pod.is_marked_for_deletion() || desired.pods_to_delete.contains(pod.name());
-        self.given_up = is_taken_out(snapshot, desired, pod);
+        self.fact.released = is_taken_out(snapshot, desired, pod);
         self.kept = snapshot.kept_pods.contains(pod.name());
     }
 
     fn read_health(&mut self, desired: &Desired, now: Timestamp) {
         self.available = self.pod.is_available(desired.min_ready_seconds, now);
-        self.fact.available = self.available && !self.given_up;
+        self.fact.available = self.available && !self.fact.released;
         self.ready = self.available || self.pod.is_ready();
+        self.fact.serves = self.ready && !self.fact.preparing_delete && !self.fact.released;
     }
 
     fn read_rest(&mut self) {
         self.settled = is_settled(self.pod, self.state);
+    }
+
+    /// Is it leaving, or asked to leave? Then it is neither surplus nor a candidate for an update.
+    pub(crate) fn leaves(&self) -> bool {
+        self.fact.preparing_delete || self.fact.specified_delete || self.fact.released || self.regretted
     }
 }
 
@@ -116,6 +133,7 @@ impl<'a> Context<'a> {
             }
             block.iter_mut().for_each(Member::read_rest);
         }
+        regret(desired, &mut members);
         Self {
             snapshot,
             desired,
@@ -131,6 +149,23 @@ impl<'a> Context<'a> {
     pub(crate) fn scales_as_new(&self, member: &Member<'_>) -> bool {
         member.fact.is_new
             || (self.features.preparing_update_as_update && member.state == LifecycleState::PreparingUpdate)
+    }
+
+    /// The serving floor before anything of this reconcile is decided.
+    pub(crate) fn floor(&self) -> Floor {
+        let mut staying = self.members.iter().filter(|member| !member.fact.released);
+        let revision = |member: &Member<'a>| member.pod.label(labels::REVISION);
+        let one_revision = match staying.next() {
+            None => true,
+            Some(first) if first.fact.is_new => staying.all(|member| member.fact.is_new),
+            Some(first) => staying.all(|member| revision(member) == revision(first)),
+        };
+        Floor::of(
+            self.desired.replicas,
+            self.desired.max_unavailable,
+            one_revision,
+            self.members.iter().map(|member| member.fact),
+        )
     }
 
     /// The pods as scaling counts them.

@@ -32,10 +32,18 @@ pub struct PodFact {
     pub is_new: bool,
     /// A `preDelete` hook holds its deletion.
     pub preparing_delete: bool,
-    /// Somebody asked for this very pod to go.
+    /// The user asked to delete this pod.
     pub specified_delete: bool,
-    /// It serves: state Normal, ready, and ready for longer than `minReadySeconds`.
+    /// It was chosen for an update, which a hook holds.
+    pub preparing_update: bool,
+    /// The user took it out by its labels: it is released in this reconcile, and keeps its place until then.
+    pub released: bool,
+    /// It is Ready, so that clients reach it, and is not leaving.
+    pub serves: bool,
+    /// It serves, is in lifecycle state Normal, and has been Ready for longer than `minReadySeconds`.
     pub available: bool,
+    /// Time alone makes it available once it is Ready: no hook holds it, and its lifecycle state is known.
+    pub in_service: bool,
 }
 
 /// What separates the pods that exist from the pods that are wanted. All fields but `update_num` and
@@ -52,8 +60,6 @@ pub struct Diff {
     pub down: i32,
     /// Old pods too many; may exceed `down`, then all `down` pods are taken from the old ones.
     pub down_old: i32,
-    /// How many *available* pods may be deleted now; pods that are not available need no budget.
-    pub ready_limit: i32,
     /// Pods wanted above `replicas` for now.
     pub surge: i32,
     /// How many of the surge pods are of the current revision.
@@ -81,7 +87,6 @@ pub fn diff(targets: &Targets, pods: impl IntoIterator<Item = PodFact>) -> Diff 
         up_limit: narrow(up.now),
         down: narrow(down.total),
         down_old: narrow(down.old),
-        ready_limit: narrow(down.now),
         surge: narrow(surge.total),
         surge_old: narrow(surge.old),
         update_num: narrow(update_num),
@@ -121,12 +126,13 @@ fn narrow(value: i64) -> i32 {
     i32::try_from(value).unwrap_or(i32::MAX)
 }
 
-/// The pods of one side (new or old), counted. Every pod is in `active` or in `preparing_delete`.
+/// The pods of one side (new or old), counted. Every pod is in one of `active`, `preparing_delete` and `released`.
 ///
 /// Of five new pods, one in `PreparingDelete`, one specified to delete and one not available:
 /// `preparing_delete` 1, `active` 4, of these `to_delete` 1 and `unavailable` 1.
 #[derive(Default)]
 struct Side {
+    released: i64,
     preparing_delete: i64,
     active: i64,
     to_delete: i64,
@@ -134,8 +140,12 @@ struct Side {
 }
 
 impl Side {
-    /// Each pod is counted for one trouble only: leaving behind a hook, else to be deleted, else unavailable.
+    /// Each pod is counted once: released, else leaving behind a hook, else to be deleted, else unavailable.
     fn count(&mut self, pod: PodFact) {
+        if pod.released {
+            self.released += 1;
+            return;
+        }
         if pod.preparing_delete {
             self.preparing_delete += 1;
             return;
@@ -182,14 +192,18 @@ impl Tally {
         self.new.to_delete + self.old.to_delete
     }
 
-    /// Every pod, whatever its state.
-    fn pods(&self) -> i64 {
-        self.active() + self.preparing_delete()
+    fn released(&self) -> i64 {
+        self.new.released + self.old.released
     }
 
-    /// Pods that do not serve and that nobody asked to delete; those preparing for deletion are among them.
+    /// Every pod, whatever its state.
+    fn pods(&self) -> i64 {
+        self.active() + self.preparing_delete() + self.released()
+    }
+
+    /// Pods that are not available and that the user did not ask to delete; those that are leaving are among them.
     fn unavailable(&self) -> i64 {
-        self.preparing_delete() + self.new.unavailable + self.old.unavailable
+        self.preparing_delete() + self.released() + self.new.unavailable + self.old.unavailable
     }
 }
 
@@ -291,12 +305,19 @@ impl Surge {
     }
 }
 
-/// One direction of scaling: pods in total, old pods among them (unclamped), and how many now.
+/// Missing pods: in total, old pods among them (unclamped), and how many now.
 #[derive(Default)]
-struct Step {
+struct Missing {
     total: i64,
     old: i64,
     now: i64,
+}
+
+/// Surplus pods: in total, and old pods among them (unclamped).
+#[derive(Default)]
+struct Surplus {
+    total: i64,
+    old: i64,
 }
 
 /// Missing pods: what is wanted less what exists, throttled so that never more than
@@ -304,43 +325,39 @@ struct Step {
 ///
 /// R=6, scale limit 2, 2 serving + 1 not: 3 missing, 2 − 1 = 1 of them now. Pods specified to delete still hold
 /// their place, and so do pods in `PreparingDelete` unless they are excluded.
-fn scale_up(targets: &Wide, pods: &Tally, surge: &Surge) -> Step {
-    let (mut counted, mut counted_old) = (pods.pods(), pods.old.active + pods.old.preparing_delete);
+fn scale_up(targets: &Wide, pods: &Tally, surge: &Surge) -> Missing {
+    let mut counted = pods.pods();
+    let mut counted_old = pods.old.active + pods.old.preparing_delete + pods.old.released;
     if targets.exclude_preparing_delete {
         counted -= pods.preparing_delete();
         counted_old -= pods.old.preparing_delete;
     }
     let missing = targets.replicas + surge.total - counted;
     if missing <= 0 {
-        return Step::default();
+        return Missing::default();
     }
     let missing_old = targets.partition + surge.old - counted_old;
     let room = targets.scale_max_unavailable - pods.unavailable();
-    Step {
+    Missing {
         total: missing,
         old: missing_old.max(0),
         now: room.max(0).min(missing),
     }
 }
 
-/// Surplus pods, not counting those on their way out already, and the budget for deleting serving pods: after
-/// it is used up, R − U pods still serve.
+/// Surplus pods, not counting those on their way out already. Which of them may go now is the floor's business.
 ///
-/// R=5, U=1, 6 serving: 1 surplus and a budget of 1 + (6 − 5) − 0 = 2. With one of the 6 to be deleted anyway:
-/// no surplus, the same budget. With one in `PreparingDelete`: no surplus either (Kruise counts it as one,
-/// and then waits for it).
-fn scale_down(targets: &Wide, pods: &Tally, surge: &Surge) -> Step {
-    let to_delete = pods.to_delete();
-    let surplus = (pods.active() - to_delete - targets.replicas - surge.total).max(0);
-    if surplus == 0 && to_delete == 0 {
-        return Step::default();
+/// R=5, U=1, 6 serving: 1 surplus. With one of the 6 to be deleted anyway, or in `PreparingDelete`: none (Kruise counts
+/// the latter as one, and then waits for it).
+fn scale_down(targets: &Wide, pods: &Tally, surge: &Surge) -> Surplus {
+    let total = (pods.active() - pods.to_delete() - targets.replicas - surge.total).max(0);
+    if total == 0 {
+        return Surplus::default();
     }
-    let surplus_old = pods.old.active - pods.old.to_delete - targets.partition - surge.old;
-    let budget = targets.max_unavailable + pods.pods() - targets.replicas - pods.unavailable();
-    Step {
-        total: surplus,
-        old: if surplus > 0 { surplus_old.max(0) } else { 0 },
-        now: budget.max(0),
+    let old = pods.old.active - pods.old.to_delete - targets.partition - surge.old;
+    Surplus {
+        total,
+        old: old.max(0),
     }
 }
 
@@ -355,51 +372,13 @@ fn update_max_unavailable(targets: &Wide, pods: &Tally, update_num: i64) -> i64 
     }
 }
 
-/// What one pass of updates may take from its ordered candidates.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct UpdateLimit {
-    /// [`Diff::update_num`].
-    pub update_num: i32,
-    /// [`Diff::update_max_unavailable`].
-    pub update_max_unavailable: i32,
-    /// [`Targets::max_unavailable`].
-    pub max_unavailable: i32,
-    /// Pods of any revision that are not available.
-    pub unavailable: i32,
-    /// Those among them that have the target revision already.
-    pub unavailable_at_target: i32,
-}
-
-impl UpdateLimit {
-    /// Walks the candidates (each told as available or not) in their order and gives the indexes of those to
-    /// update now.
-    ///
-    /// Available pods never fall below R − U through it, and never more than max(M, U) pods of the target
-    /// revision are unproven at a time. An unavailable pod costs no availability, so only the second rule holds it;
-    /// an available one that does not fit is passed over, so a broken pod behind it is still replaced.
-    ///
-    /// R=3, U=1, candidates available, broken, available: M = 1 is used up by the broken pod, so the first is
-    /// passed over, the second taken (1 unproven), and the walk ends.
-    #[must_use]
-    pub fn take(&self, candidates: impl IntoIterator<Item = bool>) -> Vec<usize> {
-        let wanted = usize::try_from(self.update_num.unsigned_abs()).unwrap_or(usize::MAX);
-        let unproven_limit = self.update_max_unavailable.max(self.max_unavailable);
-        let mut unproven = self.unavailable_at_target;
-        let mut unavailable = self.unavailable;
-        let mut taken = Vec::new();
-        for (index, available) in candidates.into_iter().enumerate() {
-            if taken.len() >= wanted || unproven >= unproven_limit {
-                break;
-            }
-            if available {
-                if unavailable >= self.update_max_unavailable {
-                    continue;
-                }
-                unavailable = unavailable.saturating_add(1);
-            }
-            unproven = unproven.saturating_add(1);
-            taken.push(index);
-        }
-        taken
-    }
+/// How many pods of the update revision may be created now, where there are pods of another revision to fall back on:
+/// never more than U plus the surge of them are unproven, so that scaling out does not multiply a version that does not
+/// work; and always at least one, so that a release goes on.
+///
+/// R=10, U=1, 4 old + 1 new that is not available, no surge: (1 + 0) − 1 = 0. Once it is available: 1.
+#[must_use]
+pub fn creation_limit(max_unavailable: i32, surge: i32, unproven: i32) -> i32 {
+    let most = max_unavailable.saturating_add(surge).max(1);
+    most.saturating_sub(unproven).max(0)
 }

@@ -10,6 +10,7 @@ mod claims;
 mod context;
 pub mod desired;
 pub mod diff;
+pub mod floor;
 pub mod hooks;
 pub mod inplace;
 pub mod instance_ids;
@@ -100,13 +101,14 @@ fn move_pods(context: &Context<'_>, targets: &Targets, diff: &Diff, plan: &mut P
     } else {
         *diff
     };
-    let scaling = scale::scale(context, &scaling_diff);
+    let mut floor = context.floor();
+    let scaling = scale::scale(context, &scaling_diff, &mut floor);
     let mut moving = scaling.actions;
     plan.waits.extend(scaling.waits);
     if context.snapshot.creation == Creation::Stopped {
         plan.waits.push(Wait::RunawayCreation);
     } else if moving.is_empty() {
-        let updating = update::update(context, diff);
+        let updating = update::update(context, diff, &mut floor);
         moving = updating.actions;
         plan.rehearsal = updating.rehearsal;
         plan.waits.extend(updating.waits);

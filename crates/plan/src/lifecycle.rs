@@ -6,6 +6,7 @@
 
 use crate::action::{Action, DeleteReason, InService, OutOfService, OutReason};
 use crate::context::{Context, Member};
+use crate::desired::Desired;
 use crate::diff::Diff;
 use crate::hooks::{Hook, Hooks};
 use crate::inplace::{Around, MetadataChange, Stage, is_under_way, stage, template_of};
@@ -43,8 +44,8 @@ pub(crate) struct Refreshed {
     pub(crate) waits: Vec<Wait>,
 }
 
-/// Takes every pod that is not leaving a step on, also while paused and for `OnDelete`: gates are ours to open, and
-/// what has begun is finished.
+/// Takes every pod a step on, also while paused and for `OnDelete`, and also one that is to be deleted but has to stay for
+/// now: gates are ours to open, and what has begun is finished.
 pub(crate) fn refresh(context: &Context<'_>, diff: &Diff) -> Refreshed {
     let mut refresh = Refresh {
         context,
@@ -53,8 +54,7 @@ pub(crate) fn refresh(context: &Context<'_>, diff: &Diff) -> Refreshed {
         actions: Vec::new(),
         tally: Tally::default(),
     };
-    let due = |member: &&Member<'_>| !member.settled && !member.fact.specified_delete;
-    for member in context.members.iter().filter(due) {
+    for member in context.members.iter().filter(|member| !member.settled) {
         refresh.pod(member);
     }
     Refreshed {
@@ -128,6 +128,10 @@ struct Refresh<'a> {
 impl Refresh<'_> {
     fn pod(&mut self, member: &Member<'_>) {
         let (pod, state) = (member.pod, member.state);
+        if member.regretted {
+            self.put_back(pod);
+            return;
+        }
         let leaving_or_foreign = matches!(
             state,
             LifecycleState::PreparingDelete | LifecycleState::Unknown | LifecycleState::PreparingUpdate
@@ -145,6 +149,20 @@ impl Refresh<'_> {
             LifecycleState::Updated => self.updated(pod),
             LifecycleState::PreparingDelete | LifecycleState::Unknown => self.write(pod, None, false),
         }
+    }
+
+    /// A pod whose deletion is not wanted any more starts again like a new one.
+    fn put_back(&mut self, pod: &Pod) {
+        let mut metadata = lost_labels(pod);
+        enter(&mut metadata, lifecycle::PREPARING_NORMAL, self.context.now);
+        self.actions.push(Action::PutInService(InService {
+            name: pod.name().to_owned(),
+            uid: pod.uid().to_owned(),
+            resource_version: pod.metadata.resource_version.clone(),
+            gate: false,
+            metadata,
+            at: self.context.now,
+        }));
     }
 
     /// A new pod waits until it has a node; with a hook, until the hook is complete. Its gate is opened meanwhile: who
@@ -304,8 +322,7 @@ pub(crate) fn send_off(context: &Context<'_>, member: &Member<'_>, why: DeleteRe
         return None;
     }
     let Some(hook) = hook.filter(|hook| hook.holds(pod)) else {
-        let because_of_state = !member.fact.available && !member.fact.preparing_delete;
-        return Some(delete(pod, because_of_state, why));
+        return Some(delete(pod, why));
     };
     if member.fact.preparing_delete {
         return None;
@@ -360,36 +377,23 @@ pub(crate) enum Hold {
     Held,
 }
 
-/// Pods in `PreparingDelete` that are wanted again: as many as are missing without those that leave, unless somebody
-/// asked for this very pod to go.
-pub(crate) fn regret(context: &Context<'_>) -> Vec<Action> {
-    if context.desired.hooks.forbid_regret() {
-        return Vec::new();
+/// Chooses the pods in `PreparingDelete` that are wanted again: as many as are missing without those that leave, unless
+/// the user asked to delete this very pod. From then on they count as pods that stay and are not available.
+pub(crate) fn regret(desired: &Desired, members: &mut [Member<'_>]) {
+    if desired.hooks.forbid_regret() || !members.iter().any(|member| member.fact.preparing_delete) {
+        return;
     }
-    let leaves = |member: &&Member<'_>| member.fact.preparing_delete || member.fact.specified_delete;
-    let leaving = context.members.iter().filter(leaves).count();
-    let staying = context.members.len().saturating_sub(leaving);
-    let missing = usize::try_from(context.desired.replicas)
+    let staying = members.iter().filter(|member| !member.leaves()).count();
+    let missing = usize::try_from(desired.replicas)
         .unwrap_or(0)
         .saturating_sub(staying);
-    context
-        .members
-        .iter()
-        .filter(|member| member.fact.preparing_delete && !member.fact.specified_delete)
-        .take(missing)
-        .map(|member| {
-            let mut metadata = MetadataChange::default();
-            enter(&mut metadata, lifecycle::PREPARING_NORMAL, context.now);
-            Action::PutInService(InService {
-                name: member.pod.name().to_owned(),
-                uid: member.pod.uid().to_owned(),
-                resource_version: member.pod.metadata.resource_version.clone(),
-                gate: false,
-                metadata,
-                at: context.now,
-            })
-        })
-        .collect()
+    let may_return = |member: &&mut Member<'_>| {
+        member.fact.preparing_delete && !member.fact.specified_delete && !member.fact.released
+    };
+    for member in members.iter_mut().filter(may_return).take(missing) {
+        member.regretted = true;
+        member.fact.preparing_delete = false;
+    }
 }
 
 /// Is a pod in service, open and complete, with no update under way? Then it needs no step; of most pods that is so.

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 /// The pods to let go of.
 pub(crate) fn release(context: &Context<'_>) -> Vec<Release> {
-    let pods = context.members.iter().filter(|member| member.given_up);
+    let pods = context.members.iter().filter(|member| member.fact.released);
     pods.map(|member| Release {
         name: member.pod.name().to_owned(),
         uid: member.pod.uid().to_owned(),

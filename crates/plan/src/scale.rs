@@ -7,8 +7,10 @@
 use crate::action::{Action, DeleteReason, PodDeletion};
 use crate::claims::Ids;
 use crate::context::{Context, Member};
-use crate::diff::Diff;
-use crate::lifecycle::{regret, send_off};
+use crate::desired::UpdateType;
+use crate::diff::{Diff, creation_limit};
+use crate::floor::{Floor, Purpose};
+use crate::lifecycle::send_off;
 use crate::manifest::{NewPod, RevisionTemplate};
 use crate::order::{Topology, first_for_scale_in};
 use crate::snapshot::Creation;
@@ -29,24 +31,16 @@ pub(crate) struct Scaling {
 /// Decides what to create and what to delete.
 ///
 /// Creation never takes availability and deletion is bounded by the pods that are there now, so both may happen
-/// in one pass, and creation that is throttled holds nothing else back.
-pub(crate) fn scale(context: &Context<'_>, diff: &Diff) -> Scaling {
-    let regretted = regret(context);
-    if !regretted.is_empty() {
-        // The numbers hold without them.
-        return Scaling {
-            actions: regretted,
-            waits: Vec::new(),
-        };
-    }
-    let (actions, wait) = match storm(context) {
-        Some(storm) => (Vec::new(), Some(storm).filter(|_| diff.up_limit > 0)),
-        None => create(context, diff),
-    };
+/// in one reconcile, and creation that is throttled holds nothing else back.
+pub(crate) fn scale(context: &Context<'_>, diff: &Diff, floor: &mut Floor) -> Scaling {
     let mut scaling = Scaling {
-        actions,
-        waits: wait.into_iter().collect(),
+        actions: Vec::new(),
+        waits: Vec::new(),
     };
+    match storm(context) {
+        Some(storm) => scaling.waits.extend(Some(storm).filter(|_| diff.up_limit > 0)),
+        None => create(context, diff, &mut scaling),
+    }
     if diff.up > diff.up_limit {
         scaling.waits.push(Wait::ScaleUpLimited {
             missing: diff.up,
@@ -56,8 +50,21 @@ pub(crate) fn scale(context: &Context<'_>, diff: &Diff) -> Scaling {
     if diff.up_limit > 0 && context.snapshot.creation == Creation::BackingOff {
         scaling.waits.push(Wait::BackingOff);
     }
-    let mut budget = Budget::of(context, diff);
-    // What no hook holds in PreparingDelete any more goes, whatever the budget.
+    finish_deletions(context, &mut scaling);
+    let mut blocked = delete_specified(context, floor, &mut scaling);
+    blocked = blocked.saturating_add(delete_surplus(context, diff, floor, &mut scaling));
+    let denied = |member: &Member<'_>| member.kept && (member.leaves() || diff.down > 0);
+    if context.members.iter().any(denied) {
+        scaling.waits.push(Wait::BackingOff);
+    }
+    if blocked > 0 {
+        scaling.waits.push(Wait::DeletionBudget { pods: blocked });
+    }
+    scaling
+}
+
+/// What no hook holds in `PreparingDelete` any more goes: it left service, and used the budget, when it was chosen.
+fn finish_deletions(context: &Context<'_>, scaling: &mut Scaling) {
     let preparing = context
         .members
         .iter()
@@ -75,82 +82,103 @@ pub(crate) fn scale(context: &Context<'_>, diff: &Diff) -> Scaling {
             hook: "preDelete",
         });
     }
+}
 
-    let specified = context
+/// Deletes the pods that the user named, as far as the floor allows; returns how many wait for it. A pod whose deletion
+/// was denied a moment ago takes nobody's place. While creation is stopped nothing comes in a pod's place, so only as
+/// many go as are surplus.
+fn delete_specified(context: &Context<'_>, floor: &mut Floor, scaling: &mut Scaling) -> i32 {
+    let mut irreplaceable = match context.snapshot.creation {
+        Creation::Stopped => context.desired.replicas,
+        Creation::Allowed | Creation::BackingOff => 0,
+    };
+    let staying = context
         .members
         .iter()
-        .filter(|m| m.fact.specified_delete && !m.fact.preparing_delete);
-    scaling.actions.extend(
-        specified
-            .filter(|member| budget.allows(member.fact.available))
-            .filter_map(|member| send_off(context, member, DeleteReason::Specified)),
-    );
-    let surplus = surplus(context, diff);
-    let leaves = |member: &Member<'_>| member.fact.preparing_delete || member.fact.specified_delete;
-    let leaving = context.members.iter().filter(|member| leaves(member));
-    let keeps = leaving.chain(&surplus).any(|member| member.kept);
-    scaling.actions.extend(
-        surplus
-            .into_iter()
-            .filter(|member| budget.allows(member.fact.available))
-            .filter_map(|member| send_off(context, &member, DeleteReason::ScaleIn)),
-    );
-    if keeps {
-        scaling.waits.push(Wait::BackingOff);
-    }
-    if budget.held_back > 0 {
-        scaling.waits.push(Wait::DeletionBudget {
-            pods: budget.held_back,
-        });
-    }
-    scaling
-}
-
-/// Available pods that may still be deleted. Pods that are not available are free: deleting them takes nothing
-/// away. R=3, U=1, 4 pods available: 2 may go (one is surplus, one may be missing).
-struct Budget {
-    available_pods: i32,
-    held_back: i32,
-}
-
-impl Budget {
-    /// `diff` does not count pods to be deleted as unavailable, as they are on their way out; but those among them
-    /// that do not serve cannot stand in for the pods that do. R=5, U=2, 3 old available, 5 new of which none is
-    /// available and one is to be deleted: not 2 + (8 - 5) - 4 = 1 old pod may go but 0, because 3 must serve.
-    fn of(context: &Context<'_>, diff: &Diff) -> Self {
-        let serves_not = |member: &&Member<'_>| {
-            let fact = member.fact;
-            fact.specified_delete && !fact.preparing_delete && !fact.available
-        };
-        let serving_not = context.members.iter().filter(serves_not).count();
-        let taken = i32::try_from(serving_not).unwrap_or(i32::MAX);
-        Self {
-            available_pods: diff.ready_limit.saturating_sub(taken),
-            held_back: 0,
+        .filter(|member| !member.fact.preparing_delete);
+    let mut left = i32::try_from(staying.count()).unwrap_or(i32::MAX);
+    irreplaceable = irreplaceable.min(left);
+    let mut blocked: i32 = 0;
+    let specified = context.members.iter().filter(|member| {
+        member.fact.specified_delete && !member.fact.preparing_delete && !member.fact.released && !member.kept
+    });
+    for member in specified {
+        if left <= irreplaceable {
+            break;
         }
-    }
-
-    fn allows(&mut self, available: bool) -> bool {
-        if !available {
-            return true;
-        }
-        let allowed = self.available_pods > 0;
-        if allowed {
-            self.available_pods -= 1;
+        if floor.take(member.fact, Purpose::Removal) {
+            left = left.saturating_sub(1);
+            scaling
+                .actions
+                .extend(send_off(context, member, DeleteReason::Specified));
         } else {
-            self.held_back += 1;
+            blocked = blocked.saturating_add(1);
         }
-        allowed
     }
+    blocked
 }
 
-fn create(context: &Context<'_>, diff: &Diff) -> (Vec<Action>, Option<Wait>) {
+/// Deletes surplus pods, as far as the floor allows; returns how many wait for it.
+///
+/// Above R + S a pod that serves nothing goes in the place of one that must stay: R = 4, S = 2, U = 0, 4 old available
+/// and 6 new broken: the 4 surplus old pods must stay, so 4 of the broken ones go. Up to R + S they stay, or the surge
+/// would create them again.
+fn delete_surplus(context: &Context<'_>, diff: &Diff, floor: &mut Floor, scaling: &mut Scaling) -> i32 {
+    let chosen = surplus(context, diff);
+    let mut blocked: i32 = 0;
+    let mut delete = |member: &Member<'_>| {
+        let deletion = send_off(context, member, DeleteReason::ScaleIn);
+        scaling.actions.extend(deletion);
+    };
+    for member in &chosen {
+        if floor.take(member.fact, Purpose::Removal) {
+            delete(member);
+        } else {
+            blocked = blocked.saturating_add(1);
+        }
+    }
+    let staying = context.members.iter().filter(|member| !member.leaves()).count();
+    let staying = i32::try_from(staying).unwrap_or(i32::MAX);
+    let deleted = i32::try_from(chosen.len())
+        .unwrap_or(i32::MAX)
+        .saturating_sub(blocked);
+    let most = context.desired.replicas.saturating_add(context.desired.max_surge);
+    let beyond = staying.saturating_sub(deleted).saturating_sub(most);
+    for member in broken_instead(context, &chosen, blocked.min(beyond)) {
+        blocked = blocked.saturating_sub(1);
+        delete(&member);
+    }
+    blocked
+}
+
+/// Up to `count` pods that serve nothing and were not chosen.
+fn broken_instead<'a>(context: &Context<'a>, chosen: &[Member<'a>], count: i32) -> Vec<Member<'a>> {
+    if count <= 0 {
+        return Vec::new();
+    }
+    let chosen: HashSet<&str> = chosen.iter().map(|member| member.pod.uid()).collect();
+    let broken = context
+        .members
+        .iter()
+        .filter(|member| !member.fact.serves && !member.leaves() && !member.kept)
+        .filter(|member| !chosen.contains(member.pod.uid()));
+    first_to_go(
+        context,
+        broken.copied().collect(),
+        usize::try_from(count).unwrap_or(0),
+    )
+}
+
+fn create(context: &Context<'_>, diff: &Diff, scaling: &mut Scaling) {
     let count = diff.up_limit.min(MAX_WAVE);
     if count <= 0 || context.snapshot.creation != Creation::Allowed {
-        return (Vec::new(), None);
+        return;
     }
+    let (count, unproven) = proven(context, diff, count);
+    scaling.waits.extend(unproven);
     let ids = Ids::of(context);
     let (count, wait) = ids.now(count);
+    scaling.waits.extend(wait);
     let revisions = (0..count).map(|index| {
         if index < diff.up_old {
             &context.revisions.current
@@ -170,7 +198,31 @@ fn create(context: &Context<'_>, diff: &Diff) -> (Vec<Action>, Option<Wait>) {
         actions
     };
     let pods = new_pods(context, ids, revisions).into_iter();
-    (pods.flat_map(with_claims).collect(), wait)
+    scaling.actions.extend(pods.flat_map(with_claims));
+}
+
+/// How many of `count` pods may be created now, and what the others wait for: while there are old pods, only so many
+/// pods of the update revision are created that have not proven themselves. With type `OnDelete` the user sets the pace.
+fn proven(context: &Context<'_>, diff: &Diff, count: i32) -> (i32, Option<Wait>) {
+    let old = context.members.iter().any(|member| !member.fact.is_new);
+    let on_delete = context.desired.update_type == UpdateType::OnDelete;
+    if !old || on_delete || context.revisions.current_is_update() {
+        return (count, None);
+    }
+    let unproven = context
+        .members
+        .iter()
+        .filter(|member| member.fact.is_new && !member.fact.available && !member.leaves());
+    let unproven = i32::try_from(unproven.count()).unwrap_or(i32::MAX);
+    let limit = creation_limit(context.desired.max_unavailable, diff.surge, unproven);
+    let of_old = diff.up_old.min(count);
+    let of_new = count.saturating_sub(of_old);
+    let allowed = of_new.min(limit);
+    let wait = (allowed < of_new).then_some(Wait::Unproven {
+        missing: of_new.saturating_sub(allowed),
+        unproven,
+    });
+    (of_old.saturating_add(allowed), wait)
 }
 
 /// Pods of these revisions, under the next free names.
@@ -217,17 +269,30 @@ fn storm(context: &Context<'_>) -> Option<Wait> {
     (until > context.now).then_some(Wait::PodsFail { pods, until })
 }
 
-/// The pods that are too many, first those to go first. Pods that are leaving already are not among them, and not
-/// in `down`.
+/// Chooses the surplus pods, as many as `diff.down`. Pods that are leaving already are not among them, and not in `down`;
+/// a pod whose deletion was denied a moment ago is passed over.
+///
+/// After a rollback (the update revision is the current one) pods of the abandoned revision go first, whatever share the
+/// partition gives to old pods. While the update is paused pods of the update revision go first: pausing never takes an
+/// old pod away.
 fn surplus<'a>(context: &Context<'a>, diff: &Diff) -> Vec<Member<'a>> {
     let down = usize::try_from(diff.down).unwrap_or(0);
+    if down == 0 {
+        return Vec::new();
+    }
     let (new, old): (Vec<Member<'a>>, Vec<Member<'a>>) = context
         .members
         .iter()
-        .filter(|member| !member.fact.preparing_delete && !member.fact.specified_delete)
+        .filter(|member| !member.leaves() && !member.kept)
         .copied()
         .partition(|member| context.scales_as_new(member));
-    let from_old = usize::try_from(diff.down_old).unwrap_or(0).min(down);
+    let from_old = if context.revisions.current_is_update() {
+        down
+    } else if context.desired.paused {
+        down.saturating_sub(new.len())
+    } else {
+        usize::try_from(diff.down_old).unwrap_or(0).min(down)
+    };
     let mut chosen = first_to_go(context, old, from_old);
     let rest = down.saturating_sub(chosen.len());
     chosen.extend(first_to_go(context, new, rest));
@@ -252,12 +317,12 @@ fn first_to_go<'a>(context: &Context<'a>, mut group: Vec<Member<'a>>, count: usi
     chosen.filter_map(|place| group.get(place).copied()).collect()
 }
 
-/// A delete; `because_of_state` binds it to the state the choice was made on.
-pub(crate) fn delete(pod: &Pod, because_of_state: bool, why: DeleteReason) -> Action {
+/// The deletion of a pod as it is now.
+pub(crate) fn delete(pod: &Pod, why: DeleteReason) -> Action {
     Action::DeletePod(PodDeletion {
         name: pod.name().to_owned(),
         uid: pod.uid().to_owned(),
-        resource_version: pod.metadata.resource_version.clone().filter(|_| because_of_state),
+        resource_version: pod.metadata.resource_version.clone().unwrap_or_default(),
         why,
     })
 }

@@ -7,7 +7,8 @@ use crate::action::{Action, DeleteReason};
 use crate::claims::Ids;
 use crate::context::{Context, Member};
 use crate::desired::UpdateType;
-use crate::diff::{Diff, UpdateLimit};
+use crate::diff::Diff;
+use crate::floor::{Floor, UpdateLimit};
 use crate::inplace::InPlace;
 use crate::lifecycle::{Hold, hold_update, send_off};
 use crate::manifest::NewPod;
@@ -24,7 +25,7 @@ pub(crate) struct Updating {
 }
 
 /// Chooses the pods that make place for the other revision.
-pub(crate) fn update(context: &Context<'_>, diff: &Diff) -> Updating {
+pub(crate) fn update(context: &Context<'_>, diff: &Diff, floor: &mut Floor) -> Updating {
     let wanted = wanted(context, diff);
     let held = i32::try_from(wanted.count).unwrap_or(i32::MAX);
     let mut updating = Updating {
@@ -57,14 +58,13 @@ pub(crate) fn update(context: &Context<'_>, diff: &Diff) -> Updating {
     let (candidates, stuck) = movable(context, &mut in_place, free);
     updating.waits.extend(stuck);
     let candidates = ordered(context, candidates);
-    let unavailable = |member: &&Member<'_>| !member.fact.available;
+    let unavailable = |member: &&Member<'_>| !member.fact.available && !member.fact.released;
     let at_target = |member: &&Member<'_>| member.fact.is_new == wanted.to_new;
     let count = |members: usize| i32::try_from(members).unwrap_or(i32::MAX);
     let limit = UpdateLimit {
         update_num: held,
         update_max_unavailable: diff.update_max_unavailable,
         max_unavailable: context.desired.max_unavailable,
-        unavailable: count(context.members.iter().filter(unavailable).count()),
         unavailable_at_target: count(
             context
                 .members
@@ -74,7 +74,7 @@ pub(crate) fn update(context: &Context<'_>, diff: &Diff) -> Updating {
                 .count(),
         ),
     };
-    let taken = limit.take(candidates.iter().map(|member| member.fact.available));
+    let taken = limit.take(floor, candidates.iter().map(|member| member.fact));
     updating.actions = taken
         .iter()
         .filter_map(|place| begin(context, &mut in_place, candidates.get(*place)?))
@@ -115,7 +115,7 @@ fn wanted<'a>(context: &Context<'a>, diff: &Diff) -> Wanted<'a> {
         .members
         .iter()
         .filter(|member| member.fact.is_new != to_new)
-        .filter(|member| !member.fact.preparing_delete && !member.fact.specified_delete && !member.given_up)
+        .filter(|member| !member.leaves())
         .copied()
         .collect();
     let number = usize::try_from(diff.update_num.unsigned_abs()).unwrap_or(usize::MAX);

@@ -19,6 +19,8 @@ mod pods;
 mod revisions;
 #[path = "decisions/scene.rs"]
 mod scene;
+#[path = "decisions/serving.rs"]
+mod serving;
 #[path = "decisions/specs.rs"]
 mod specs;
 #[path = "decisions/takeover.rs"]

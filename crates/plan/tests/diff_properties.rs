@@ -1,7 +1,8 @@
 //! What holds for the numbers whatever the spec and the pods are. Examples with their exact numbers: `vectors.rs`.
 #![allow(clippy::indexing_slicing, reason = "a failed test is the point of a panic")]
 
-use cloneset_plan::diff::{Diff, PodFact, Targets, UpdateLimit, diff};
+use cloneset_plan::diff::{Diff, PodFact, Targets, diff};
+use cloneset_plan::floor::{Floor, Purpose, UpdateLimit};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -33,20 +34,36 @@ fn any_targets() -> impl Strategy<Value = Targets> {
 }
 
 fn any_pods() -> impl Strategy<Value = Vec<PodFact>> {
-    let pod =
-        (any::<bool>(), 0..8_u8, 0..5_u8, 0..4_u8).prop_map(|(is_new, preparing, specified, broken)| {
-            PodFact {
-                is_new,
-                preparing_delete: preparing == 0,
-                specified_delete: specified == 0,
-                available: preparing != 0 && broken != 0,
-            }
-        });
+    let kinds = (any::<bool>(), 0..8_u8, 0..5_u8, 0..12_u8, 0..6_u8);
+    let pod = kinds.prop_map(|(is_new, leaving, specified, released, health)| {
+        let (preparing_delete, released) = (leaving == 0, released == 0);
+        let serves = !preparing_delete && !released && health > 0;
+        let in_service = health != 1;
+        PodFact {
+            is_new,
+            preparing_delete,
+            specified_delete: specified == 0,
+            preparing_update: in_service && specified == 1,
+            released,
+            serves,
+            available: serves && in_service && health > 2,
+            in_service,
+        }
+    });
     vec(pod, 0..18)
 }
 
 fn count(pods: &[PodFact], is_counted: impl Fn(&PodFact) -> bool) -> i32 {
     i32::try_from(pods.iter().filter(|pod| is_counted(pod)).count()).unwrap_or(i32::MAX)
+}
+
+fn floor(targets: &Targets, pods: &[PodFact]) -> Floor {
+    Floor::of(
+        targets.replicas,
+        targets.max_unavailable,
+        false,
+        pods.iter().copied(),
+    )
 }
 
 /// What one pass of updates takes, as indexes into the pods.
@@ -59,10 +76,10 @@ fn updated(targets: &Targets, pods: &[PodFact], numbers: &Diff) -> Vec<usize> {
         update_num: numbers.update_num,
         update_max_unavailable: numbers.update_max_unavailable,
         max_unavailable: targets.max_unavailable,
-        unavailable: count(pods, |pod| !pod.available),
         unavailable_at_target: count(pods, |pod| !pod.available && pod.is_new == to_new),
     };
-    let taken = limit.take(candidates.iter().map(|index| pods[*index].available));
+    let mut floor = floor(targets, pods);
+    let taken = limit.take(&mut floor, candidates.iter().map(|index| pods[*index]));
     taken.into_iter().map(|index| candidates[index]).collect()
 }
 
@@ -75,7 +92,7 @@ proptest! {
         let numbers = diff(&targets, pods);
         prop_assert!(numbers.up == 0 || numbers.down == 0);
         prop_assert!((0..=numbers.up).contains(&numbers.up_limit));
-        for number in [numbers.up_old, numbers.down_old, numbers.ready_limit, numbers.surge_old] {
+        for number in [numbers.up_old, numbers.down_old, numbers.surge_old] {
             prop_assert!(number >= 0);
         }
     }
@@ -100,12 +117,16 @@ proptest! {
     }
 
     #[test]
-    fn the_budget_keeps_the_promised_pods_serving(targets in any_targets(), pods in any_pods()) {
-        let numbers = diff(&targets, pods.iter().copied());
-        let unavailable = |pod: &PodFact| pod.preparing_delete || (!pod.specified_delete && !pod.available);
-        let serving = count(&pods, |pod| !unavailable(pod));
+    fn the_floor_keeps_the_promised_pods_available(targets in any_targets(), pods in any_pods(), for_update in any::<bool>()) {
+        let purpose = if for_update { Purpose::Update } else { Purpose::Removal };
+        let mut floor = floor(&targets, &pods);
+        let left: Vec<PodFact> = pods.iter().copied().filter(|pod| !floor.take(*pod, purpose)).collect();
         let promised = targets.replicas - targets.max_unavailable;
-        prop_assert!(numbers.ready_limit == 0 || serving - numbers.ready_limit >= promised);
+        let (before, after) = (count(&pods, |pod| pod.available), count(&left, |pod| pod.available));
+        prop_assert!(after == before || after >= promised, "{} of {}", after, before);
+        let serving = |pods: &[PodFact]| count(pods, |pod| pod.serves);
+        prop_assert!(serving(&left) == serving(&pods) || serving(&left) >= promised);
+        prop_assert!(left.iter().all(|pod| pod.serves), "what serves nothing may always go");
     }
 
     #[test]
@@ -131,9 +152,7 @@ proptest! {
     fn a_set_in_place_is_left_alone(targets in any_targets()) {
         let pod = |index| PodFact {
             is_new: index >= targets.partition,
-            preparing_delete: false,
-            specified_delete: false,
-            available: true,
+            ..serving_pod(true)
         };
         prop_assert_eq!(diff(&targets, (0..targets.replicas).map(pod)), Diff::default());
     }
@@ -153,7 +172,7 @@ proptest! {
         let to_new = numbers.update_num > 0;
         let unproven = count(&pods, |pod| !pod.available && pod.is_new == to_new);
         let after = unproven + i32::try_from(taken.len()).unwrap_or(i32::MAX);
-        let allowed = numbers.update_max_unavailable.max(targets.max_unavailable);
+        let allowed = numbers.update_max_unavailable.max(targets.max_unavailable).max(1);
         prop_assert!(taken.is_empty() || after <= allowed);
     }
 
@@ -163,12 +182,14 @@ proptest! {
         let taken = updated(&targets, &pods, &numbers);
         let to_new = numbers.update_num > 0;
         let unproven = count(&pods, |pod| !pod.available && pod.is_new == to_new);
-        let allowed = numbers.update_max_unavailable.max(targets.max_unavailable);
-        let has_room = unproven + i32::try_from(taken.len()).unwrap_or(i32::MAX) < allowed;
-        if has_room && taken.len() < numbers.update_num.unsigned_abs() as usize {
+        let allowed = numbers.update_max_unavailable.max(targets.max_unavailable).max(1);
+        let waits = |index: &usize| pods[*index].preparing_update && pods[*index].is_new != to_new && !taken.contains(index);
+        let moving = taken.len() + (0..pods.len()).filter(waits).count();
+        let has_room = unproven + i32::try_from(moving).unwrap_or(i32::MAX) < allowed;
+        if has_room && moving < numbers.update_num.unsigned_abs() as usize {
             let missed = (0..pods.len()).find(|index| {
                 let pod = pods[*index];
-                pod.is_new != to_new && !pod.preparing_delete && !pod.available && !taken.contains(index)
+                pod.is_new != to_new && !pod.preparing_delete && !pod.serves && !taken.contains(index)
             });
             prop_assert_eq!(missed, None);
         }
@@ -220,14 +241,21 @@ proptest! {
     }
 }
 
-fn serving(old: usize, new: usize) -> Vec<PodFact> {
-    let pod = |is_new| PodFact {
+fn serving_pod(is_new: bool) -> PodFact {
+    PodFact {
         is_new,
         preparing_delete: false,
         specified_delete: false,
+        preparing_update: false,
+        released: false,
+        serves: true,
         available: true,
-    };
-    [vec![pod(false); old], vec![pod(true); new]].concat()
+        in_service: true,
+    }
+}
+
+fn serving(old: usize, new: usize) -> Vec<PodFact> {
+    [vec![serving_pod(false); old], vec![serving_pod(true); new]].concat()
 }
 
 /// One pass: create, else remove what is too many, else re-create for the update. False when there is nothing to do.
@@ -241,7 +269,8 @@ fn pass(targets: &Targets, pods: &mut Vec<PodFact>) -> bool {
     }
     let before = pods.len();
     if numbers.down > 0 {
-        let allowed = numbers.down.min(numbers.ready_limit);
+        let spare = count(pods, |pod| pod.available) - (targets.replicas - targets.max_unavailable);
+        let allowed = numbers.down.min(spare.max(0));
         let mut from_old = numbers.down_old.min(allowed);
         let mut from_new = allowed - from_old;
         pods.retain(|pod| {

@@ -1,4 +1,5 @@
-//! The numbers, against their tables in `vectors/`: every row of `diff.md`, `limit.md`, `percent.md` and `spec.md`.
+//! The numbers, against their tables in `vectors/`: every row of `diff.md`, `creation.md`, `floor.md`, `limit.md`, `percent.md`
+//! and `spec.md`.
 //!
 //! `cargo xtask mutants` runs the same rows against wrong formulas, so a row's checks live beside its table.
 #![allow(
@@ -10,13 +11,15 @@
 )]
 
 use cloneset_api::UpdateStrategy;
-use cloneset_plan::{desired, diff};
+use cloneset_plan::{desired, diff, floor};
 
 mod int_or_percent {
     pub use cloneset_api::{IntOrString, Rounding, ValueError};
 }
 #[path = "vectors/diff_rows.rs"]
 mod diff_rows;
+#[path = "vectors/floor_rows.rs"]
+mod floor_rows;
 #[path = "vectors/percent_rows.rs"]
 mod percent_rows;
 #[path = "vectors/spec_rows.rs"]
@@ -31,6 +34,11 @@ fn assert_none(failures: &[String]) {
 #[test]
 fn the_numbers_are_those_of_the_tables() {
     assert_none(&diff_rows::failures());
+}
+
+#[test]
+fn pods_leave_service_as_the_tables_say() {
+    assert_none(&floor_rows::failures());
 }
 
 #[test]
@@ -56,7 +64,7 @@ fn the_spec_means_what_the_table_says() {
 /// The counts in `diff.md` and `limit.md` stand for what is written in a spec: it must come to them.
 #[test]
 fn the_counts_of_the_vectors_are_what_their_spec_means() {
-    for row in diff_rows::diff_rows().iter().chain(&diff_rows::limit_rows()) {
+    for row in diff_rows::diff_rows().iter().chain(&floor_rows::limit_rows()) {
         let scale = row
             .cell("Flags")
             .split(' ')

@@ -22,7 +22,14 @@ pub enum Wait {
         /// Pods that may be created now.
         limit: i32,
     },
-    /// Available pods that are surplus or marked for deletion stay until others are available.
+    /// Pods of the update revision that are missing are not created while others of that revision are not available.
+    Unproven {
+        /// Pods still to be created.
+        missing: i32,
+        /// Pods of the update revision that are not available.
+        unproven: i32,
+    },
+    /// Serving pods that are surplus or marked for deletion stay until others are available.
     DeletionBudget {
         /// Pods held back.
         pods: i32,
@@ -140,6 +147,7 @@ impl Wait {
             Self::Stalled
             | Self::Deleting
             | Self::ScaleUpLimited { .. }
+            | Self::Unproven { .. }
             | Self::DeletionBudget { .. }
             | Self::Paused { .. }
             | Self::OnDelete { .. }
@@ -162,6 +170,7 @@ impl Wait {
             Self::Stalled => "Stalled",
             Self::Deleting => "Deleting",
             Self::ScaleUpLimited { .. } => "ScaleUpLimited",
+            Self::Unproven { .. } => "Unproven",
             Self::DeletionBudget { .. } => "DeletionBudget",
             Self::Paused { .. } => "Paused",
             Self::OnDelete { .. } => "OnDelete",
@@ -205,10 +214,19 @@ impl fmt::Display for Wait {
                 "{} to be created: scaleStrategy.maxUnavailable lets {limit} be created now",
                 Waiting(*missing, "")
             ),
+            Self::Unproven { missing, unproven } => {
+                let are = if *unproven == 1 { "pod is" } else { "pods are" };
+                write!(
+                    f,
+                    "{} to be created: {unproven} updated {are} not available, and no more may be unproven at a time \
+                     (maxUnavailable, maxSurge)",
+                    Waiting(*missing, "")
+                )
+            }
             Self::DeletionBudget { pods } => write!(
                 f,
                 "{} to be deleted until others are available (maxUnavailable)",
-                Waiting(*pods, "available ")
+                Waiting(*pods, "serving ")
             ),
             Self::Paused { pods } => write!(
                 f,

@@ -146,10 +146,7 @@ impl World {
         };
         let deed = Deed::Delete(version_of(self.store.image(&pod)), *why);
         let gone_at = later(self.now, GRACE_SECONDS);
-        if let Err(refusal) = self
-            .store
-            .delete_pod(name, uid, resource_version.as_deref(), gone_at)
-        {
+        if let Err(refusal) = self.store.delete_pod(name, uid, Some(resource_version), gone_at) {
             return Ok(Err(refusal));
         }
         self.kubelet.end(uid, gone_at);

@@ -95,22 +95,23 @@ impl<'a> Oracle<'a> {
         if pod.label(labels::LIFECYCLE_STATE) == Some(lifecycle::PREPARING_DELETE) {
             return Ok(());
         }
-        self.availability_is_kept(pod, deletion.resource_version.is_some())?;
+        self.availability_is_kept(pod, !deletion.resource_version.is_empty())?;
         match deletion.why {
             DeleteReason::Specified => self.was_named(pod),
             DeleteReason::ScaleIn | DeleteReason::Update => self.partition_is_kept(pod, deletion.why),
         }
     }
 
-    /// S2. A delete that is free because the pod serves nobody is bound to that state.
+    /// S2. Every pod that we choose is bound to the state it was chosen in.
     fn availability_is_kept(&self, pod: &Pod, is_bound: bool) -> Result<(), String> {
+        rule(is_bound, || {
+            format!(
+                "S2: {} may be another pod by the time the write arrives, which is not bound to its state",
+                pod.name()
+            )
+        })?;
         if !is_available(pod, self.limits.min_ready_seconds, self.now) {
-            return rule(is_bound, || {
-                format!(
-                    "S2: {} may serve by the time the write arrives, which is not bound to its state",
-                    pod.name()
-                )
-            });
+            return Ok(());
         }
         let (left, least) = (
             self.census().counts.available,
@@ -134,8 +135,15 @@ impl<'a> Oracle<'a> {
             (census.old_kept, self.limits.partition)
         };
         // Surplus goes wherever it is once the other side has nothing to give.
-        let only_choice = why == DeleteReason::ScaleIn && is_new && census.old_kept <= self.limits.partition;
-        rule(kept >= share || only_choice, || {
+        // While the update is paused it goes on the side of the update revision; after a rollback on the abandoned one. Above
+        // replicas + maxSurge a pod that serves nothing goes, whatever its version.
+        let surplus = why == DeleteReason::ScaleIn;
+        let only_choice = surplus && is_new && (census.old_kept <= self.limits.partition || self.is_paused());
+        let abandoned = surplus && !is_new && self.current_is_template();
+        let most = self.limits.replicas + self.limits.surge;
+        let beyond = census.new_kept + census.old_kept >= most;
+        let broken = surplus && beyond && !is_available(pod, self.limits.min_ready_seconds, self.now);
+        rule(kept >= share || only_choice || abandoned || broken, || {
             let side = if is_new { "new" } else { "old" };
             format!(
                 "S3: deleting {} leaves {kept} {side} pods, the partition gives them {share}",
@@ -144,13 +152,21 @@ impl<'a> Oracle<'a> {
         })
     }
 
+    fn is_paused(&self) -> bool {
+        self.store.cloneset.spec.update_strategy.paused == Some(true)
+    }
+
     /// In one pass these versions were deleted for an update; `seen` is the census it was decided on. Not more pods
     /// are tried at a time than may be missing, however many of the others are broken (`design.md` 6.1).
     pub(crate) fn updated(&self, versions: &[&str], seen: Census) -> Result<(), String> {
         let template = version_of(template_image(self.store));
         let forward = versions.iter().filter(|version| **version != template).count();
         let missing = self.limits.replicas - seen.counts.replicas;
-        let most = self.limits.unavailable.max(self.limits.unavailable - missing);
+        let most = self
+            .limits
+            .unavailable
+            .max(self.limits.unavailable - missing)
+            .max(1);
         for (moved, unproven) in [
             (forward, seen.new_unproven),
             (versions.len() - forward, seen.old_unproven),

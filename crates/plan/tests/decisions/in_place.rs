@@ -121,10 +121,7 @@ fn with_its_gate_a_pod_held_before_its_update_counts_as_updated_while_scaling() 
         "web-old",
         "two pods are old"
     );
-    assert_eq!(
-        deeds(&scene(2, 1).plan()),
-        ["delete web-0 (uid-0) as surplus if still rv-0"]
-    );
+    assert_eq!(deeds(&scene(2, 1).plan()), ["delete web-0 (uid-0) as surplus"]);
     assert_eq!(
         deeds(&scene(2, 1).features(gate).plan()),
         ["delete web-1 (uid-1) as surplus"]

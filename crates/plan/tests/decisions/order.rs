@@ -60,7 +60,7 @@ fn regressions_13_14_broken_pods_come_before_the_users_order() {
     for strategy in [preferring("nobody"), preferring("first"), json!({})] {
         assert_eq!(
             first(&strategy, &broken_and_healthy),
-            "delete web-1 (uid-1) for update if still rv-1",
+            "delete web-1 (uid-1) for update",
             "{strategy}"
         );
     }
@@ -81,7 +81,7 @@ fn scenario_143_a_pod_that_is_preparing_comes_first() {
     });
     assert_eq!(
         first(&strategy, &pods),
-        "delete web-2 (uid-2) for update if still rv-2; delete web-1 (uid-1) for update if still rv-1"
+        "delete web-2 (uid-2) for update; delete web-1 (uid-1) for update"
     );
 }
 
@@ -132,7 +132,7 @@ fn a_pod_that_is_named_goes_like_one_that_is_labelled() {
     assert_eq!(deeds(&two), ["delete web-0 (uid-0) as asked"]);
     assert_eq!(
         waits(&two),
-        ["1 available pod waits to be deleted until others are available (maxUnavailable)"]
+        ["1 serving pod waits to be deleted until others are available (maxUnavailable)"]
     );
 }
 

@@ -22,6 +22,7 @@ pub(crate) struct Scene {
     revisions: Vec<Value>,
     pods: Vec<Value>,
     reserved: BTreeSet<String>,
+    denied: BTreeSet<String>,
     creation: Creation,
     features: Features,
     nodes: Option<NodeLabels>,
@@ -58,6 +59,7 @@ impl Scene {
             revisions: Vec::new(),
             pods: Vec::new(),
             reserved: BTreeSet::new(),
+            denied: BTreeSet::new(),
             creation: Creation::Allowed,
             features: Features::default(),
             nodes: None,
@@ -76,6 +78,12 @@ impl Scene {
 
     pub(crate) fn reserve(mut self, id: &str) -> Self {
         self.reserved.insert(id.to_owned());
+        self
+    }
+
+    /// The deletion of this pod was denied a moment ago.
+    pub(crate) fn deny(mut self, pod: &str) -> Self {
+        self.denied.insert(pod.to_owned());
         self
     }
 
@@ -124,7 +132,7 @@ impl Scene {
         self
     }
 
-    /// Adds a pod: `"old"` or `"new"`, then any of `broken`, `starting`, `unscheduled`, `marked`, `leaving`,
+    /// Adds a pod: `"old"` or `"new"`, then any of `broken`, `starting`, `unscheduled`, `marked`, `leaving`, `taken-out`,
     /// `terminating`, `failed`, `fresh`; without a word it serves. Its name is its place: `web-0`, `web-1`, …
     pub(crate) fn pod(self, words: &str) -> Self {
         self.pod_with(words, &json!({}))
@@ -168,7 +176,7 @@ impl Scene {
             doomed_claims: BTreeSet::new(),
             fresh_claims: BTreeSet::new(),
             reserved_ids: self.reserved.clone(),
-            kept_pods: BTreeSet::new(),
+            kept_pods: self.denied.clone(),
             creation: self.creation,
             nodes: self.nodes.clone(),
         }
@@ -219,6 +227,7 @@ fn described(word: &str) -> Value {
         }),
         "marked" => json!({"metadata": {"labels": {"apps.kruise.io/specified-delete": "false"}}}),
         "leaving" => json!({"metadata": {"labels": {"lifecycle.apps.kruise.io/state": "PreparingDelete"}}}),
+        "taken-out" => json!({"metadata": {"labels": {"app": "debug"}}}),
         "terminating" => json!({"metadata": {"deletionTimestamp": NOW}}),
         "failed" => json!({"status": {"phase": "Failed"}}),
         _ => panic!("{word:?} describes no pod"),
@@ -260,16 +269,7 @@ pub(crate) fn deeds(plan: &Plan) -> Vec<String> {
                 DeleteReason::Specified => "as asked",
                 DeleteReason::Update => "for update",
             };
-            let bound = deletion
-                .resource_version
-                .as_ref()
-                .map(|version| format!(" if still {version}"));
-            format!(
-                "delete {} ({}) {why}{}",
-                deletion.name,
-                deletion.uid,
-                bound.unwrap_or_default()
-            )
+            format!("delete {} ({}) {why}", deletion.name, deletion.uid)
         }
         Action::PutInService(write) => format!("serve {}", write.name),
         Action::TakeOutOfService(write) => format!("take out {} ({:?})", write.name, write.why),

@@ -1,7 +1,7 @@
-//! The rows of `diff.md` and `limit.md`, and what `diff.rs` gives for them. Used by `tests/vectors.rs` and, with a
+//! The rows of `diff.md` and `creation.md`, and what `diff.rs` gives for them. Used by `tests/vectors.rs` and, with a
 //! mutated `diff.rs`, by `cargo xtask mutants`; so it must use nothing but std and the module `diff`.
 
-use crate::diff::{Diff, PodFact, Targets, UpdateLimit, diff};
+use crate::diff::{Diff, PodFact, Targets, creation_limit, diff};
 use crate::table::{self, Row};
 
 /// The rows of `diff.md`.
@@ -9,9 +9,9 @@ pub fn diff_rows() -> Vec<Row<'static>> {
     table::rows("diff", include_str!("diff.md"))
 }
 
-/// The rows of `limit.md`.
-pub fn limit_rows() -> Vec<Row<'static>> {
-    table::rows("limit", include_str!("limit.md"))
+/// The rows of `creation.md`.
+fn creation_rows() -> Vec<Row<'static>> {
+    table::rows("creation", include_str!("creation.md"))
 }
 
 /// One line for each row whose outcome is not the expected one.
@@ -20,14 +20,15 @@ pub fn failures() -> Vec<String> {
         let found = diff(&targets(&row), facts(&row));
         unless_equal(&row.name, &found, &expected(&row))
     });
-    let limits = limit_rows().into_iter().map(|row| {
-        let expected = (row.number("Upd"), row.number("M"), row.cell("Taken").to_owned());
-        unless_equal(&row.name, &taken(&row), &expected)
+    let limits = creation_rows().into_iter().map(|row| {
+        let found = creation_limit(row.number("U"), row.number("Surge"), row.number("Unproven"));
+        unless_equal(&row.name, &found, &row.number("Created"))
     });
     diffs.chain(limits).flatten().collect()
 }
 
-fn unless_equal<T: PartialEq + std::fmt::Debug>(name: &str, found: &T, expected: &T) -> Option<String> {
+/// A line about the row, unless both are equal.
+pub fn unless_equal<T: PartialEq + std::fmt::Debug>(name: &str, found: &T, expected: &T) -> Option<String> {
     (found != expected).then(|| format!("{name}: found {found:?}, expected {expected:?}"))
 }
 
@@ -57,9 +58,13 @@ pub fn targets(row: &Row<'_>) -> Targets {
     }
 }
 
-/// The row's pods.
-pub fn facts(row: &Row<'_>) -> Vec<PodFact> {
-    let preparing_update_as_new = has_flag(row, "PU-as-new");
+/// The row's pods, as its flags have them counted.
+fn facts(row: &Row<'_>) -> Vec<PodFact> {
+    pods_of(row, has_flag(row, "PU-as-new"))
+}
+
+/// The row's pods; does one in PreparingUpdate count as new?
+pub fn pods_of(row: &Row<'_>, preparing_update_as_new: bool) -> Vec<PodFact> {
     let groups = row.cell("Pods").split(", ").filter(|group| *group != "–");
     groups
         .flat_map(|group| pods(row, group, preparing_update_as_new))
@@ -78,15 +83,26 @@ fn pods(row: &Row<'_>, group: &str, preparing_update_as_new: bool) -> Vec<PodFac
         },
         preparing_delete: false,
         specified_delete: false,
+        preparing_update: false,
+        released: false,
+        serves: true,
         available: true,
+        in_service: true,
     };
     let flags = flags.strip_suffix(')').expect("flags end in a bracket");
     for flag in flags.split(',').filter(|flag| !flag.is_empty()) {
         match flag {
             "del" => pod.specified_delete = true,
-            "nr" | "UP" => pod.available = false,
-            "PD" => (pod.preparing_delete, pod.available) = (true, false),
-            "PU" => (pod.is_new, pod.available) = (pod.is_new || preparing_update_as_new, false),
+            "fr" => pod.available = false,
+            "nr" => (pod.serves, pod.available) = (false, false),
+            "UP" => (pod.serves, pod.available, pod.in_service) = (false, false, false),
+            "held" => (pod.available, pod.in_service) = (false, false),
+            "rel" => (pod.released, pod.serves, pod.available) = (true, false, false),
+            "PD" => (pod.preparing_delete, pod.serves, pod.available) = (true, false, false),
+            "PU" => {
+                (pod.preparing_update, pod.available) = (true, false);
+                pod.is_new |= preparing_update_as_new;
+            }
             other => panic!("{}: no pod flag {other:?}", row.name),
         }
     }
@@ -96,7 +112,7 @@ fn pods(row: &Row<'_>, group: &str, preparing_update_as_new: bool) -> Vec<PodFac
 
 fn expected(row: &Row<'_>) -> Diff {
     let [up, up_old, up_limit] = row.numbers("Up");
-    let [down, down_old, ready_limit] = row.numbers("Down");
+    let [down, down_old] = row.numbers("Down");
     let [surge, surge_old] = row.numbers("Surge");
     Diff {
         up,
@@ -104,43 +120,9 @@ fn expected(row: &Row<'_>) -> Diff {
         up_limit,
         down,
         down_old,
-        ready_limit,
         surge,
         surge_old,
         update_num: row.number("Upd"),
         update_max_unavailable: row.number("M"),
     }
-}
-
-/// `update_num`, M, and the pods that are updated as positions in the Pods column.
-fn taken(row: &Row<'_>) -> (i32, i32, String) {
-    let (targets, pods) = (targets(row), facts(row));
-    let numbers = diff(&targets, pods.iter().copied());
-    let to_new = numbers.update_num > 0;
-    let count = |wanted: &dyn Fn(&PodFact) -> bool| {
-        let counted = pods.iter().filter(|pod| !pod.available && wanted(pod)).count();
-        i32::try_from(counted).expect("few pods")
-    };
-    let limit = UpdateLimit {
-        update_num: numbers.update_num,
-        update_max_unavailable: numbers.update_max_unavailable,
-        max_unavailable: targets.max_unavailable,
-        unavailable: count(&|_| true),
-        unavailable_at_target: count(&|pod| pod.is_new == to_new),
-    };
-    let is_candidate = |pod: &PodFact| pod.is_new != to_new && !pod.preparing_delete;
-    let candidates: Vec<usize> = (0..pods.len())
-        .filter(|index| is_candidate(&pods[*index]))
-        .collect();
-    let indexes = limit.take(candidates.iter().map(|index| pods[*index].available));
-    let positions: Vec<String> = indexes
-        .iter()
-        .map(|index| candidates[*index].to_string())
-        .collect();
-    let positions = if positions.is_empty() {
-        "–".to_owned()
-    } else {
-        positions.join(" ")
-    };
-    (limit.update_num, limit.update_max_unavailable, positions)
 }

@@ -49,16 +49,34 @@ fn s2_an_available_pod_that_has_to_stay() {
         told.ends_with("leaves 2 available, replicas - maxUnavailable is 3"),
         "{told}"
     );
+}
 
-    let named = set(
+#[test]
+fn s2_a_pod_that_is_not_named_any_more() {
+    let mut world = set(
         3,
         &json!({"maxUnavailable": 1}),
         "1 v2 available marked, 2 v2 available",
     );
-    let told = after(named, |world, _| {
-        let marked = world.live_pods().swap_remove(0);
-        world.unlabel(&marked, labels::SPECIFIED_DELETE);
-    });
+    let mut plan = world.plan();
+    let marked = world.live_pods().swap_remove(0);
+    world.unlabel(&marked, labels::SPECIFIED_DELETE);
+    assert!(
+        act(&mut world.clone(), &plan).is_ok(),
+        "the API server refuses the write"
+    );
+    let version = world
+        .live_pods()
+        .swap_remove(0)
+        .metadata
+        .resource_version
+        .unwrap();
+    for action in &mut plan.actions {
+        if let Action::DeletePod(deletion) = action {
+            deletion.resource_version.clone_from(&version);
+        }
+    }
+    let told = act(&mut world, &plan).unwrap_err().rule;
     assert_eq!(told, "S2: sample-p0 is deleted as named, but nobody named it");
 }
 
@@ -100,7 +118,7 @@ fn s4_a_pod_of_somebody_else() {
         let version = only(&world).metadata.resource_version.clone().unwrap();
         for action in &mut plan.actions {
             match action {
-                Action::DeletePod(deletion) => deletion.resource_version = Some(version.clone()),
+                Action::DeletePod(deletion) => deletion.resource_version.clone_from(&version),
                 Action::TakeOutOfService(write) => write.resource_version.clone_from(&version),
                 other => panic!("{other:?}"),
             }
