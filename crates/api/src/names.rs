@@ -78,6 +78,8 @@ pub mod pod_conditions {
     pub const READY: &str = "Ready";
     /// The kubelet's verdict on the containers alone.
     pub const CONTAINERS_READY: &str = "ContainersReady";
+    /// The scheduler's verdict: does the pod have a node?
+    pub const SCHEDULED: &str = "PodScheduled";
     /// Our readiness gate: False while we take a pod out of service for an in-place update.
     pub const IN_PLACE_UPDATE_READY: &str = "InPlaceUpdateReady";
 }
@@ -124,6 +126,8 @@ pub mod reasons {
     pub const INVALID_SPEC: &str = "InvalidSpec";
     /// `Stalled`: the API server or a policy takes no pod of this template.
     pub const POD_REFUSED: &str = "PodRefused";
+    /// `Ready` and `Reconciling`: pods cannot start.
+    pub const PODS_NOT_STARTING: &str = "PodsNotStarting";
     /// `RunawayCreation`: what the API server stored is not what was sent.
     pub const POD_ALTERED: &str = "PodAltered";
     /// `RunawayCreation`: pods vanish as soon as they are created.
@@ -152,6 +156,14 @@ pub mod events {
     pub const FAILED_DELETE: &str = "FailedDelete";
     /// A claim could not be made to go with its pod.
     pub const FAILED_UPDATE: &str = "FailedUpdate";
+    /// Pods of a revision cannot start.
+    pub const PODS_NOT_STARTING: &str = "PodsNotStarting";
+    /// Lifecycle hook `preDelete` holds a pod that is to be deleted.
+    pub const PREPARING_DELETE: &str = "PreparingDelete";
+    /// Pods match the selector and have no owner.
+    pub const ORPHAN_PODS: &str = "OrphanPods";
+    /// Names in `scaleStrategy.podsToDelete` are those of no pod.
+    pub const PODS_TO_DELETE_NOT_FOUND: &str = "PodsToDeleteNotFound";
     /// Creation is held back by `scaleStrategy.maxUnavailable`.
     pub const SCALE_UP_LIMITED: &str = "ScaleUpLimited";
     /// Pods were deleted so that the new revision can take their place.

@@ -191,7 +191,7 @@ fn left_undone(plan: &Plan, acted: &Acted) -> bool {
     let waits = plan.waits.iter().any(|wait| {
         matches!(
             wait,
-            Wait::Stalled | Wait::Deleting | Wait::BackingOff | Wait::RunawayCreation | Wait::ScalingFirst
+            Wait::Stalled | Wait::Deleting(_) | Wait::BackingOff | Wait::RunawayCreation | Wait::ScalingFirst
         )
     });
     let blocked = acted

@@ -66,18 +66,16 @@ impl Plan {
             waits: &self.waits,
             scaling: None,
             updating: None,
-            moving: self.moves_pods(),
+            moving: outlook.unfinished,
             refusal: None,
             runaway: None,
             with_kstatus: true,
         }
     }
 
-    /// Does it create or delete pods, or hold such back?
-    fn moves_pods(&self) -> bool {
-        let moves = |action: &Action| matches!(action, Action::CreatePod(_) | Action::DeletePod(_));
-        let waits = |wait: &Wait| matches!(wait, Wait::DeletionBudget { .. });
-        self.actions.iter().any(moves) || self.waits.iter().any(waits)
+    /// Is something left to do with pods, now or later? The counters are of before it, and may look complete.
+    pub(crate) fn is_unfinished(&self) -> bool {
+        self.actions.iter().any(Action::moves_pod) || !self.waits.iter().all(Wait::is_at_rest)
     }
 
     /// Does it make new pods?
@@ -109,6 +107,8 @@ pub struct Outlook {
     pub collision_count: i32,
     /// Are there updated pods that are not available, all of which only wait for readiness gates of somebody else?
     pub awaiting_confirmation: bool,
+    /// Is something left to do with pods, also if it is not done now because it failed earlier?
+    pub unfinished: bool,
 }
 
 /// A write of a revision.
@@ -214,6 +214,24 @@ impl Action {
         }
     }
 
+    /// Is a pod made, or does one leave service, change or go? A pod that enters service, and what is put in order around
+    /// pods, leave the counters no better than they look.
+    fn moves_pod(&self) -> bool {
+        match self {
+            Self::CreatePod(_)
+            | Self::DeletePod(_)
+            | Self::TakeOutOfService(_)
+            | Self::ChangeInPlace(_)
+            | Self::ReleasePod(_) => true,
+            Self::PutInService(_)
+            | Self::CreateClaim(_)
+            | Self::DeleteClaim(_)
+            | Self::HandOverClaim(_)
+            | Self::PruneNames(_)
+            | Self::DeleteRevision { .. } => false,
+        }
+    }
+
     /// Does it take an update on that has begun, or a pod into service? Then nothing has to be known before.
     pub fn goes_on(&self) -> bool {
         matches!(self, Self::PutInService(_) | Self::ChangeInPlace(_))
@@ -251,6 +269,8 @@ pub struct Pruning {
     pub read: Vec<String>,
     /// What is left of it.
     pub keep: Vec<String>,
+    /// Names that are taken off although no pod has them.
+    pub unknown: Vec<String>,
 }
 
 /// A claim to delete.

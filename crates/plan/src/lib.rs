@@ -39,7 +39,9 @@ pub use manifest::{NewPod, owner_reference};
 pub use new_claim::NewClaim;
 pub use snapshot::{Creation, NodeLabels, Snapshot};
 
-use cloneset_status::{Counted, Counts, Wait};
+use cloneset_status::unready::{self, Candidate};
+use cloneset_status::why::Deletion;
+use cloneset_status::{Counted, Counts, Pod, Wait};
 use context::Context;
 use diff::{Diff, Targets};
 use jiff::Timestamp;
@@ -51,6 +53,12 @@ use std::collections::HashSet;
 /// Scaling comes first: a pass that creates or deletes pods leaves updates to the next pass, which follows at
 /// once. Everything not done carries the reason that holds it back.
 pub fn plan(snapshot: &Snapshot, desired: &Desired, features: Features, now: Timestamp) -> Plan {
+    let mut plan = decide(snapshot, desired, features, now);
+    plan.outlook.unfinished = plan.is_unfinished();
+    plan
+}
+
+fn decide(snapshot: &Snapshot, desired: &Desired, features: Features, now: Timestamp) -> Plan {
     let revisions = Revisions::resolve(snapshot);
     let context = Context::new(snapshot, desired, features, &revisions, now);
     let unconfirmed = unconfirmed(&context);
@@ -61,9 +69,10 @@ pub fn plan(snapshot: &Snapshot, desired: &Desired, features: Features, now: Tim
     await_availability(&context, &mut plan);
     plan.waits.extend(await_confirmation(&unconfirmed));
     if snapshot.cloneset.metadata.deletion_timestamp.is_some() {
-        plan.waits.push(Wait::Deleting);
+        plan.waits.push(Wait::Deleting(deletion(snapshot)));
         return plan;
     }
+    plan.waits.extend(explain_unready(&context));
     let targets = desired.targets(features, revisions.current_is_update());
     let diff = diff::diff(&targets, context.members.iter().map(|member| member.fact));
     if desired.is_blocked() {
@@ -166,6 +175,43 @@ fn outlook(context: &Context<'_>, unconfirmed: &[Option<&str>]) -> Outlook {
         current_revision: known.then(|| current.name.clone()),
         collision_count: revisions.collision_count,
         awaiting_confirmation: !unconfirmed.is_empty() && unconfirmed.iter().all(Option::is_some),
+        unfinished: false,
+    }
+}
+
+/// Why pods that should serve do not, as their kubelets and the scheduler report it. A pod that a node has rejected
+/// counts as long as others are missing.
+fn explain_unready(context: &Context<'_>) -> Vec<Wait> {
+    let members = context.members.iter();
+    let stays = |fact: &diff::PodFact| !fact.preparing_delete && !fact.specified_delete;
+    let unready = members
+        .clone()
+        .filter(|member| !member.ready && stays(&member.fact))
+        .map(|member| Candidate {
+            pod: member.pod,
+            is_new: member.fact.is_new,
+        });
+    let available = members.filter(|member| member.available).count();
+    let is_short = i32::try_from(available).unwrap_or(i32::MAX) < context.desired.replicas;
+    let finished = context.snapshot.pods.iter().filter(|pod| is_short && pod.is_finished());
+    let rejected = finished.map(|pod| Candidate {
+        pod,
+        is_new: context.revisions.is_new(pod),
+    });
+    unready::waits(unready.chain(rejected), context.now)
+}
+
+/// What the end of a CloneSet that is being deleted waits for.
+fn deletion(snapshot: &Snapshot) -> Deletion {
+    let finalizers = |of: &Option<Vec<String>>| of.clone().unwrap_or_default();
+    let has_any = |pod: &Pod| pod.metadata.finalizers.as_ref().is_some_and(|list| !list.is_empty());
+    let pods = snapshot.pods.iter();
+    let held = pods.filter(|pod| pod.is_terminating() && has_any(pod));
+    let first = held.min_by_key(|pod| pod.name());
+    Deletion {
+        pods: i32::try_from(snapshot.pods.len()).unwrap_or(i32::MAX),
+        finalizers: finalizers(&snapshot.cloneset.metadata.finalizers),
+        held_pod: first.map(|pod| (pod.name().to_owned(), finalizers(&pod.metadata.finalizers))),
     }
 }
 

@@ -28,8 +28,11 @@ pub(crate) fn prune(context: &Context<'_>) -> Option<Pruning> {
         .filter(|name| pending.contains(name.as_str()))
         .cloned()
         .collect();
+    let known: BTreeSet<&str> = context.snapshot.pods.iter().map(|pod| pod.name()).collect();
+    let unknown = read.iter().filter(|name| !known.contains(name.as_str()));
     (keep.len() < read.len()).then(|| Pruning {
         read: read.clone(),
+        unknown: unknown.cloned().collect(),
         keep,
     })
 }

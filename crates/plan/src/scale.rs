@@ -71,7 +71,12 @@ fn finish_deletions(context: &Context<'_>, scaling: &mut Scaling) {
         .filter(|member| member.fact.preparing_delete);
     let mut held: i32 = 0;
     for member in preparing.filter(|member| !member.kept) {
-        match send_off(context, member, DeleteReason::Specified) {
+        let why = if member.fact.specified_delete {
+            DeleteReason::Specified
+        } else {
+            DeleteReason::ScaleIn
+        };
+        match send_off(context, member, why) {
             Some(deletion) => scaling.actions.push(deletion),
             None => held = held.saturating_add(1),
         }

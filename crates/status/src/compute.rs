@@ -76,7 +76,7 @@ pub fn compute(previous: &CloneSetStatus, observed: Observed<'_>, now: Timestamp
     let stall = Stall::of_spec(observed.problems)
         .or_else(|| observed.runaway.map(Stall::of_runaway))
         .or_else(|| Stall::of_refusal(observed.refusal, previous))
-        .or_else(|| Stall::of_deadline(&status));
+        .or_else(|| Stall::of_deadline(&status, observed.waits));
     set_stalled(&mut status, stall.as_ref(), now);
     if observed.with_kstatus {
         let phase = phase(&Standing {

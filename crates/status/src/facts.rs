@@ -7,13 +7,18 @@ use cloneset_api::names::{GROUP, KIND, labels, lifecycle, pod_conditions};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
 use kube_core::Resource;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 mod claim;
+mod container;
+mod parse;
 pub use claim::Claim;
+use container::failed_ones;
+pub use container::{Cause, ContainerState, ContainerStatus, LastState, Running, Termination};
+use parse::{RawCondition, null_as_default, shortened, without_managed_fields};
 
 /// A pod, reduced to what deciding needs.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -74,43 +79,30 @@ pub struct PodStatus {
     /// One entry per regular container.
     #[serde(deserialize_with = "null_as_default")]
     pub container_statuses: Vec<ContainerStatus>,
+    /// The init containers that have failed or cannot be started; the others are not kept.
+    #[serde(deserialize_with = "failed_ones")]
+    pub init_container_statuses: Vec<ContainerStatus>,
     /// The generation of the pod that the kubelet has seen (Kubernetes 1.34 and later).
     pub observed_generation: Option<i64>,
+    /// Why the pod has failed, if it was the kubelet that failed it.
+    pub reason: Option<String>,
+    /// The same as a sentence, shortened.
+    #[serde(deserialize_with = "shortened")]
+    pub message: Option<String>,
 }
 
 /// A condition of a pod.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(from = "RawCondition")]
 pub struct PodCondition {
     /// What it is about.
-    #[serde(rename = "type")]
     pub type_: String,
     /// True, False or Unknown.
     pub status: String,
     /// When the status last changed; second precision.
     pub last_transition_time: Option<Time>,
-}
-
-/// What the kubelet says of one container.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct ContainerStatus {
-    /// Its name.
-    pub name: String,
-    /// Does it pass its probes?
-    pub ready: bool,
-    /// How often it was restarted.
-    pub restart_count: i32,
-    /// The image by name; one of its names, if it has several.
-    pub image: String,
-    /// What the image is, whatever its name.
-    #[serde(rename = "imageID")]
-    pub image_id: String,
-    /// The running instance; empty before the first.
-    #[serde(rename = "containerID")]
-    pub container_id: String,
-    /// What the kubelet has given it (Kubernetes 1.33 and later).
-    pub resources: Option<Resources>,
+    /// Why a pod has no node. Of other conditions, and while it is True, it is not kept.
+    pub cause: Option<Box<Cause>>,
 }
 
 /// Limits and requests.
@@ -261,6 +253,14 @@ impl Pod {
         let condition = self
             .condition(pod_conditions::READY)
             .filter(|condition| condition.status == "True")?;
+        condition.last_transition_time.as_ref().map(|time| time.0)
+    }
+
+    /// Since when its containers are not all ready, by the kubelet's clock.
+    pub fn containers_unready_since(&self) -> Option<Timestamp> {
+        let condition = self
+            .condition(pod_conditions::CONTAINERS_READY)
+            .filter(|condition| condition.status == "False")?;
         condition.last_transition_time.as_ref().map(|time| time.0)
     }
 
@@ -446,48 +446,6 @@ macro_rules! record_of {
 record_of!(Pod, k8s_openapi::api::core::v1::Pod);
 record_of!(Revision, k8s_openapi::api::apps::v1::ControllerRevision);
 record_of!(Claim, k8s_openapi::api::core::v1::PersistentVolumeClaim);
-
-/// The metadata we keep. Managed fields are most of a pod's metadata by size and never read.
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct KeptMetadata {
-    name: Option<String>,
-    namespace: Option<String>,
-    uid: Option<String>,
-    resource_version: Option<String>,
-    generation: Option<i64>,
-    creation_timestamp: Option<Time>,
-    deletion_timestamp: Option<Time>,
-    labels: Option<BTreeMap<String, String>>,
-    annotations: Option<BTreeMap<String, String>>,
-    owner_references: Option<Vec<OwnerReference>>,
-    finalizers: Option<Vec<String>>,
-}
-
-fn without_managed_fields<'de, D: Deserializer<'de>>(input: D) -> Result<ObjectMeta, D::Error> {
-    let kept = KeptMetadata::deserialize(input)?;
-    Ok(ObjectMeta {
-        name: kept.name,
-        namespace: kept.namespace,
-        uid: kept.uid,
-        resource_version: kept.resource_version,
-        generation: kept.generation,
-        creation_timestamp: kept.creation_timestamp,
-        deletion_timestamp: kept.deletion_timestamp,
-        labels: kept.labels,
-        annotations: kept.annotations,
-        owner_references: kept.owner_references,
-        finalizers: kept.finalizers,
-        ..ObjectMeta::default()
-    })
-}
-
-/// Go writes an unset list as null.
-fn null_as_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
-    input: D,
-) -> Result<T, D::Error> {
-    Ok(Option::<T>::deserialize(input)?.unwrap_or_default())
-}
 
 #[cfg(test)]
 mod tests;

@@ -65,15 +65,15 @@ impl Stall {
         }
     }
 
-    /// From a progress deadline that was missed.
-    pub(crate) fn of_deadline(status: &CloneSetStatus) -> Option<Self> {
+    /// From a progress deadline that was missed, with what the release waits for.
+    pub(crate) fn of_deadline(status: &CloneSetStatus, waits: &[Wait]) -> Option<Self> {
         let condition = status.conditions.iter().flatten().find(|condition| {
             condition.type_ == types::PROGRESSING
                 && condition.reason.as_deref() == Some(reasons::PROGRESS_DEADLINE_EXCEEDED)
         })?;
         Some(Self {
             reason: reasons::PROGRESS_DEADLINE_EXCEEDED,
-            message: condition.message.clone().unwrap_or_default(),
+            message: with_waits(condition.message.clone().unwrap_or_default(), waits.iter()),
         })
     }
 }
@@ -115,30 +115,32 @@ pub(crate) fn set_ready(
         | Phase::AwaitingConfirmation
         | Phase::Progressing => false,
     };
-    let reason = reason(status, phase, all_there, stall);
-    let counted = counted(status, replicas);
-    let list = status.conditions.get_or_insert_default();
     let ready = at_rest && stall.is_none();
+    let reason = reason(status, phase, all_there, stall, waits);
+    let counted = counted(status, replicas);
+    let message = if ready {
+        // A wish that is not carried out although everything is at rest is reported nowhere else.
+        let in_vain = |wait: &&Wait| matches!(wait, Wait::PartitionRaised { .. });
+        with_waits(counted, waits.iter().filter(in_vain))
+    } else {
+        with_waits(counted, waits.iter())
+    };
+    let list = status.conditions.get_or_insert_default();
     if ready || stall.is_some() || phase == Phase::Deleting {
         conditions::clear(list, types::RECONCILING);
     } else {
-        let mut message = counted.clone();
-        for wait in waits.iter().filter(|wait| is_telling(wait)) {
-            message.push_str("; ");
-            message.push_str(&wait.to_string());
-        }
-        set(list, types::RECONCILING, true, reason, message, now);
+        set(list, types::RECONCILING, true, reason, message.clone(), now);
     }
-    let mut message = counted;
-    // A wish that is not carried out although everything is at rest would be told nowhere else.
-    for wait in waits
-        .iter()
-        .filter(|wait| matches!(wait, Wait::PartitionRaised { .. }))
-    {
+    set(list, types::READY, ready, reason, message, now);
+}
+
+/// A message, and after it what is waited for.
+fn with_waits<'a>(mut message: String, waits: impl Iterator<Item = &'a Wait>) -> String {
+    for wait in waits.filter(|wait| is_telling(wait)) {
         message.push_str("; ");
         message.push_str(&wait.to_string());
     }
-    set(list, types::READY, ready, reason, message, now);
+    message
 }
 
 /// Removes what [`set_ready`] sets.
@@ -148,7 +150,13 @@ pub(crate) fn clear_ready(status: &mut CloneSetStatus) {
     conditions::clear(list, types::READY);
 }
 
-fn reason(status: &CloneSetStatus, phase: Phase, all_there: bool, stall: Option<&Stall>) -> &'static str {
+fn reason(
+    status: &CloneSetStatus,
+    phase: Phase,
+    all_there: bool,
+    stall: Option<&Stall>,
+    waits: &[Wait],
+) -> &'static str {
     let failing = |type_: &str| {
         status
             .conditions
@@ -156,29 +164,63 @@ fn reason(status: &CloneSetStatus, phase: Phase, all_there: bool, stall: Option<
             .flatten()
             .any(|condition| condition.type_ == type_ && condition.status == "True")
     };
+    let not_starting = waits.iter().any(|wait| matches!(wait, Wait::NotStarting(_)));
+    let under_way = if not_starting {
+        reasons::PODS_NOT_STARTING
+    } else {
+        Phase::Progressing.as_str()
+    };
     match (phase, stall) {
         (Phase::Deleting, _) => phase.as_str(),
         (_, Some(stall)) => stall.reason,
         (Phase::Degraded, None) if failing(types::FAILED_SCALE) => types::FAILED_SCALE,
         (Phase::Degraded, None) => types::FAILED_UPDATE,
+        (Phase::Progressing, None) => under_way,
         (Phase::Paused | Phase::OnDelete | Phase::PartitionReached | Phase::Healthy, None) if !all_there => {
-            Phase::Progressing.as_str()
+            under_way
         }
         (_, None) => phase.as_str(),
     }
 }
 
+/// The numbers of `kubectl get`, in words: "5 pods, all available; 2 of 2 updated". `replicas` is how many there should
+/// be.
 fn counted(status: &CloneSetStatus, replicas: i32) -> String {
     let CloneSetStatus {
-        available_replicas,
-        updated_available_replicas,
-        expected_updated_replicas,
+        replicas: existing,
+        available_replicas: available,
+        updated_replicas: updated,
+        updated_available_replicas: updated_available,
+        expected_updated_replicas: expected,
         ..
-    } = status;
-    format!(
-        "{available_replicas} of {replicas} pods are available, \
-         {updated_available_replicas} of {expected_updated_replicas} updated"
-    )
+    } = *status;
+    let pods = if existing == 1 { "pod" } else { "pods" };
+    let desired = if existing == replicas {
+        String::new()
+    } else {
+        format!(" ({replicas} desired)")
+    };
+    let available = match available {
+        _ if existing == 0 => String::new(),
+        1 if existing == 1 => ", available".to_owned(),
+        all if all == existing => ", all available".to_owned(),
+        some => format!(", {some} available"),
+    };
+    let progress = if existing == 0 && expected == 0 {
+        String::new()
+    } else if updated <= expected {
+        format!("; {updated} of {expected} updated")
+    } else if updated == existing {
+        "; all updated".to_owned()
+    } else {
+        format!("; {updated} updated ({expected} desired)")
+    };
+    let of_these = if updated_available < updated && updated < existing {
+        format!(", {updated_available} of these available")
+    } else {
+        String::new()
+    };
+    format!("{existing} {pods}{desired}{available}{progress}{of_these}")
 }
 
 /// Waits that last. The others are over before anybody could read them, have a condition of their own, or come and go
@@ -186,7 +228,7 @@ fn counted(status: &CloneSetStatus, replicas: i32) -> String {
 pub(crate) fn is_telling(wait: &Wait) -> bool {
     !matches!(
         wait,
-        Wait::Stalled | Wait::Deleting | Wait::ScalingFirst | Wait::BackingOff | Wait::RunawayCreation
+        Wait::Stalled | Wait::Starting { .. } | Wait::ScalingFirst | Wait::BackingOff | Wait::RunawayCreation
     )
 }
 

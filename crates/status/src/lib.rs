@@ -11,10 +11,14 @@ mod kstatus;
 pub mod phase;
 pub mod progress;
 pub mod selector;
+pub mod start_failure;
+pub mod unready;
 pub mod why;
 
 pub use compute::{Observed, compute};
 pub use counts::{Counted, Counts};
 pub use facts::{Claim, LifecycleState, Pod, Revision};
 pub use phase::{Held, Phase, phase};
+pub use start_failure::StartFailure;
+pub use unready::{NotReady, NotStarting};
 pub use why::{Problem, Runaway, Verdict, Wait};

@@ -87,6 +87,11 @@ pub fn phase(standing: &Standing<'_>) -> Phase {
     let status = standing.status;
     let behind = status.updated_replicas < status.expected_updated_replicas;
     let served = status.updated_available_replicas >= status.expected_updated_replicas;
+    let all_updated =
+        status.updated_replicas == status.replicas && status.updated_available_replicas == status.replicas;
+    // Before the first release there is one revision, and no partition to reach.
+    let is_only_revision =
+        status.current_revision.is_some() && status.current_revision == status.update_revision;
     if standing.deleting {
         Phase::Deleting
     } else if status.observed_generation != Some(standing.generation) {
@@ -102,11 +107,11 @@ pub fn phase(standing: &Standing<'_>) -> Phase {
         Phase::AwaitingConfirmation
     } else if behind || !served || status.replicas != standing.replicas {
         Phase::Progressing
+    } else if all_updated && is_only_revision {
+        Phase::Healthy
     } else if status.expected_updated_replicas < standing.replicas {
         Phase::PartitionReached
-    } else if status.updated_replicas == status.replicas
-        && status.updated_available_replicas == status.replicas
-    {
+    } else if all_updated {
         Phase::Healthy
     } else {
         Phase::Progressing
@@ -173,6 +178,24 @@ mod tests {
             let status = status(replicas, updated, available, wanted);
             assert_eq!(phase(&standing(&status)), expected, "{counters:?}");
         }
+    }
+
+    /// A partition says what stays on the old revision. Where there is none, nothing was reached by it.
+    #[test]
+    fn with_one_revision_a_partition_is_not_reached_but_everything_is_healthy() {
+        let mut status = status(5, 5, 5, 2);
+        status.update_revision = Some("web-1".into());
+        status.current_revision = Some("web-1".into());
+        assert_eq!(phase(&standing(&status)), Phase::Healthy);
+        status.current_revision = Some("web-0".into());
+        assert_eq!(
+            phase(&standing(&status)),
+            Phase::PartitionReached,
+            "a partition that was raised"
+        );
+        status.updated_available_replicas = 4;
+        status.current_revision = Some("web-1".into());
+        assert_ne!(phase(&standing(&status)), Phase::Healthy);
     }
 
     #[test]

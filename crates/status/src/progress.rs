@@ -14,8 +14,10 @@ const NONE: i32 = i32::MAX;
 
 /// Sets or removes the condition in `status`, whose counters and revisions are already those of this pass.
 ///
-/// The deadline runs from the moment the reason became `CloneSetUpdated`, and starts again with a new update revision
-/// (Kruise lets it run on, and also counts the time at rest).
+/// The deadline is that of a release, or of the first rollout: it runs from the moment the reason became
+/// `CloneSetUpdated`, and starts again with a new update revision (Kruise lets it run on, and also counts the time at
+/// rest). After a release the condition stays as the release left it, as with a Deployment, also while pods are missing
+/// or not available: a slow scale-out misses no deadline, and neither does a pod that fails.
 pub(crate) fn set_progressing(
     status: &mut CloneSetStatus,
     previous_update_revision: Option<&str>,
@@ -37,6 +39,9 @@ pub(crate) fn set_progressing(
         previous_update_revision.is_some() && status.update_revision.as_deref() != previous_update_revision;
     let (is_true, reason) = if is_available(status, replicas) {
         (true, reasons::CLONESET_AVAILABLE)
+    } else if let Some(rest) = rest(stored).filter(|_| !is_new_revision && !is_moving_pods(status, replicas))
+    {
+        (true, rest)
     } else if held {
         (true, reasons::CLONESET_PAUSED)
     } else if status.expected_updated_replicas < replicas
@@ -74,6 +79,23 @@ fn is_available(status: &CloneSetStatus, replicas: i32) -> bool {
         ]
         .iter()
         .all(|count| *count == replicas)
+}
+
+/// The reason with which the last release ended, if none has begun since.
+fn rest(stored: Option<&Condition>) -> Option<&'static str> {
+    match stored?.reason.as_deref()? {
+        reasons::CLONESET_AVAILABLE => Some(reasons::CLONESET_AVAILABLE),
+        reasons::PARTITION_AVAILABLE => Some(reasons::PARTITION_AVAILABLE),
+        _ => None,
+    }
+}
+
+/// Are there pods of another revision that the partition wants updated? Where updated pods are missing and no pod is on
+/// the wrong revision, scaling makes them.
+fn is_moving_pods(status: &CloneSetStatus, replicas: i32) -> bool {
+    let old = status.replicas.saturating_sub(status.updated_replicas);
+    let kept_old = replicas.saturating_sub(status.expected_updated_replicas);
+    status.updated_replicas < status.expected_updated_replicas && old > kept_old
 }
 
 /// A deadline that was missed stays missed; otherwise only time spent updating counts.

@@ -3,6 +3,7 @@
 //! Status, plan, controller and plugin share these words, so a person reads the same answer in a condition, an
 //! event, a log line, a metric and on the command line. Nothing here decides.
 
+use crate::unready::{NotReady, NotStarting};
 use cloneset_api::CloneSetStatus;
 use cloneset_api::names::{conditions, reasons};
 use jiff::Timestamp;
@@ -14,7 +15,18 @@ pub enum Wait {
     /// The spec holds a value for which nothing sensible can stand in; see the `Stalled` condition.
     Stalled,
     /// The CloneSet is being deleted: nothing is created or updated any more.
-    Deleting,
+    Deleting(Deletion),
+    /// Pods cannot start.
+    NotStarting(NotStarting),
+    /// Pods run and are not ready.
+    NotReady(NotReady),
+    /// Pods are starting.
+    Starting {
+        /// How many.
+        pods: i32,
+        /// When the first of them should be ready.
+        until: Timestamp,
+    },
     /// Pods that are missing are not created while this many are unavailable (`scaleStrategy.maxUnavailable`).
     ScaleUpLimited {
         /// Pods still to be created.
@@ -142,10 +154,13 @@ impl Wait {
             Self::MinReadySeconds { until, .. }
             | Self::PodsFail { until, .. }
             | Self::ClaimsInUse { until, .. }
+            | Self::Starting { until, .. }
             | Self::Draining { until, .. } => Some(*until),
             Self::Restarting { until, .. } => *until,
             Self::Stalled
-            | Self::Deleting
+            | Self::Deleting(_)
+            | Self::NotStarting(_)
+            | Self::NotReady(_)
             | Self::ScaleUpLimited { .. }
             | Self::Unproven { .. }
             | Self::DeletionBudget { .. }
@@ -164,11 +179,36 @@ impl Wait {
         }
     }
 
+    /// Is nothing left to do while it waits, because the user wants it so, or because it is over when pods are ready or a
+    /// condition of its own is gone? Every other wait holds something back.
+    pub fn is_at_rest(&self) -> bool {
+        matches!(
+            self,
+            Self::Stalled
+                | Self::Deleting(_)
+                | Self::RunawayCreation
+                | Self::Paused { .. }
+                | Self::OnDelete { .. }
+                | Self::PartitionRaised { .. }
+                | Self::NotInPlace { .. }
+                | Self::UnreadableState { .. }
+                | Self::MinReadySeconds { .. }
+                | Self::AwaitingConfirmation { .. }
+                | Self::Unscheduled { .. }
+                | Self::NotStarting(_)
+                | Self::NotReady(_)
+                | Self::Starting { .. }
+        )
+    }
+
     /// One word for metrics and machines.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Stalled => "Stalled",
-            Self::Deleting => "Deleting",
+            Self::Deleting(_) => "Deleting",
+            Self::NotStarting(_) => reasons::PODS_NOT_STARTING,
+            Self::NotReady(_) => "PodsNotReady",
+            Self::Starting { .. } => "Starting",
             Self::ScaleUpLimited { .. } => "ScaleUpLimited",
             Self::Unproven { .. } => "Unproven",
             Self::DeletionBudget { .. } => "DeletionBudget",
@@ -193,6 +233,37 @@ impl Wait {
     }
 }
 
+/// What the deletion of a CloneSet waits for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Deletion {
+    /// Pods there are, also those that are terminating.
+    pub pods: i32,
+    /// Finalizers of the CloneSet.
+    pub finalizers: Vec<String>,
+    /// The first pod that is terminating and has finalizers of its own, with these.
+    pub held_pod: Option<(String, Vec<String>)>,
+}
+
+impl fmt::Display for Deletion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the CloneSet is being deleted")?;
+        if !self.finalizers.is_empty() {
+            write!(f, " and waits for finalizer {}", self.finalizers.join(", "))?;
+        }
+        match self.pods {
+            0 => {}
+            1 => f.write_str("; 1 pod is left")?,
+            pods => write!(f, "; {pods} pods are left")?,
+        }
+        match &self.held_pod {
+            Some((pod, finalizers)) => {
+                write!(f, ", and pod {pod} waits for finalizer {}", finalizers.join(", "))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
 /// "1 pod waits", "2 old pods wait": how many, of what kind.
 struct Waiting(i32, &'static str);
 
@@ -208,7 +279,10 @@ impl fmt::Display for Wait {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Stalled => f.write_str("the spec cannot be acted on; see condition Stalled"),
-            Self::Deleting => f.write_str("the CloneSet is being deleted"),
+            Self::Deleting(deletion) => deletion.fmt(f),
+            Self::NotStarting(pods) => pods.fmt(f),
+            Self::NotReady(pods) => pods.fmt(f),
+            Self::Starting { pods, .. } => write!(f, "{} to become ready", Waiting(*pods, "new ")),
             Self::ScaleUpLimited { missing, limit } => write!(
                 f,
                 "{} to be created: scaleStrategy.maxUnavailable lets {limit} be created now",

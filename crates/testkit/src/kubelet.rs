@@ -362,6 +362,7 @@ pub(crate) fn set_condition(pod: &mut Pod, type_: &str, status: bool, now: Times
         type_: type_.to_owned(),
         status: if status { "True" } else { "False" }.to_owned(),
         last_transition_time: Some(Time(whole_seconds(now))),
+        cause: None,
     });
 }
 

@@ -45,7 +45,7 @@ impl World {
         let held = plan
             .waits
             .iter()
-            .any(|wait| matches!(wait, Wait::Stalled | Wait::Deleting));
+            .any(|wait| matches!(wait, Wait::Stalled | Wait::Deleting(_)));
         let backing_off = plan.waits.contains(&Wait::BackingOff);
         let scaling = match &acted.refused {
             Some(message) => Some(Err(format!("cannot create a pod: {message}"))),

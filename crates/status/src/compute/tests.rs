@@ -298,10 +298,11 @@ fn why_it_waits_stands_in_the_message() {
         let mut list = status.conditions.iter().flatten();
         list.find(|c| c.type_ == type_).unwrap().message.clone().unwrap()
     };
-    assert_eq!(message("Ready"), "3 of 5 pods are available, 1 of 2 updated");
+    let expected = "5 pods, 3 available; 2 of 2 updated, 1 of these available; 1 updated pod waits for readiness gate \
+                    example.com/on to be opened";
     assert_eq!(
-        message("Reconciling"),
-        "3 of 5 pods are available, 1 of 2 updated; 1 updated pod waits for readiness gate example.com/on to be opened"
+        (message("Ready").as_str(), message("Reconciling").as_str()),
+        (expected, expected)
     );
 }
 
@@ -344,4 +345,134 @@ fn a_missed_deadline_stalls_and_is_not_ready() {
     let after = compute(&before, waiting, at(11));
     assert_eq!(kstatus(&after, 3), "Failed");
     assert_eq!(ready(&after), ("False", "ProgressDeadlineExceeded"));
+}
+
+fn message<'a>(status: &'a CloneSetStatus, type_: &str) -> &'a str {
+    let mut list = status.conditions.iter().flatten();
+    let found = list.find(|condition| condition.type_ == type_);
+    found
+        .and_then(|found| found.message.as_deref())
+        .unwrap_or_default()
+}
+
+/// The numbers are those of the columns TOTAL, AVAILABLE, UPDATED and UPDATED_AVAILABLE of `kubectl get`.
+#[test]
+fn the_numbers_in_a_message_are_those_of_the_columns() {
+    for ((total, available, updated, updated_available), replicas, expected, told) in [
+        ((5, 5, 2, 2), 5, 2, "5 pods, all available; 2 of 2 updated"),
+        ((5, 5, 5, 5), 5, 2, "5 pods, all available; all updated"),
+        ((10, 10, 10, 10), 10, 8, "10 pods, all available; all updated"),
+        ((5, 5, 3, 3), 5, 2, "5 pods, all available; 3 updated (2 desired)"),
+        (
+            (5, 3, 2, 0),
+            5,
+            2,
+            "5 pods, 3 available; 2 of 2 updated, 0 of these available",
+        ),
+        ((5, 4, 5, 4), 5, 5, "5 pods, 4 available; 5 of 5 updated"),
+        (
+            (7, 5, 2, 0),
+            5,
+            5,
+            "7 pods (5 desired), 5 available; 2 of 5 updated, 0 of these available",
+        ),
+        ((1, 1, 1, 1), 1, 1, "1 pod, available; 1 of 1 updated"),
+        ((0, 0, 0, 0), 0, 0, "0 pods"),
+        ((0, 0, 0, 0), 3, 3, "0 pods (3 desired); 0 of 3 updated"),
+    ] {
+        let counts = Counts {
+            replicas: total,
+            ready: available,
+            available,
+            updated,
+            updated_ready: updated_available,
+            updated_available,
+        };
+        let observed = Observed {
+            replicas,
+            expected_updated: expected,
+            counts,
+            ..judged()
+        };
+        let status = compute(&CloneSetStatus::default(), observed, at(1));
+        assert_eq!(message(&status, "Ready"), told);
+    }
+}
+
+fn not_starting(pods: i32) -> Wait {
+    Wait::NotStarting(crate::NotStarting {
+        pods,
+        pod: "web-x".into(),
+        revision: "web-new".into(),
+        failure: crate::StartFailure {
+            container: Some("main".into()),
+            reason: "ErrImagePull".into(),
+            detail: Some("web:v9: not found".into()),
+        },
+    })
+}
+
+#[test]
+fn pods_that_cannot_start_are_the_reason_and_are_named_also_after_the_deadline() {
+    let waits = [not_starting(2)];
+    let failing = Observed {
+        with_kstatus: true,
+        progress_deadline: Some(10),
+        waits: &waits,
+        ..observed()
+    };
+    let named = "2 pods cannot start, one of them web-x: container main: ErrImagePull (web:v9: not found); check the image \
+                 name, the registry and imagePullSecrets";
+    let before = compute(&CloneSetStatus::default(), failing.clone(), at(0));
+    assert_eq!(ready(&before), ("False", "PodsNotStarting"));
+    assert!(message(&before, "Ready").ends_with(named), "{before:?}");
+    assert_eq!(message(&before, "Reconciling"), message(&before, "Ready"));
+    let after = compute(&before, failing, at(11));
+    assert_eq!(ready(&after), ("False", "ProgressDeadlineExceeded"));
+    assert_eq!(
+        message(&after, "Stalled"),
+        format!("CloneSet revision web-new has timed out progressing; {named}")
+    );
+}
+
+#[test]
+fn a_failing_pod_at_rest_makes_it_unready_and_stalls_nothing() {
+    let waits = [not_starting(1)];
+    let rest = Observed {
+        progress_deadline: Some(10),
+        ..judged()
+    };
+    let healthy = compute(&CloneSetStatus::default(), rest.clone(), at(0));
+    let failing = Observed {
+        counts: one_down(2),
+        waits: &waits,
+        ..rest
+    };
+    let status = compute(&healthy, failing, at(9_000));
+    assert_eq!(kstatus(&status, 3), "InProgress");
+    assert_eq!(ready(&status), ("False", "PodsNotStarting"));
+}
+
+#[test]
+fn what_the_end_of_a_deleted_cloneset_waits_for_is_said() {
+    let waits = [Wait::Deleting(crate::why::Deletion {
+        pods: 4,
+        finalizers: vec!["foregroundDeletion".into()],
+        held_pod: Some(("web-x".into(), vec!["example.com/drain".into()])),
+    })];
+    let status = compute(
+        &CloneSetStatus::default(),
+        Observed {
+            deleting: true,
+            waits: &waits,
+            ..judged()
+        },
+        at(1),
+    );
+    assert_eq!(ready(&status), ("False", "Deleting"));
+    assert_eq!(
+        message(&status, "Ready"),
+        "5 pods, all available; 2 of 2 updated; the CloneSet is being deleted and waits for finalizer foregroundDeletion; 4 \
+         pods are left, and pod web-x waits for finalizer example.com/drain"
+    );
 }

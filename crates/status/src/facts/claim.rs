@@ -2,7 +2,8 @@
 //!
 //! Holds no size and no class: what a claim should look like is its template's to say, and it is never changed.
 
-use super::{controlling_cloneset, without_managed_fields};
+use super::controlling_cloneset;
+use super::parse::without_managed_fields;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Deserialize;
 

@@ -113,3 +113,32 @@ fn lists_written_as_null_are_empty() {
     }));
     assert_eq!(parsed, Pod::default());
 }
+
+#[test]
+fn long_messages_are_cut_in_the_middle_and_only_the_schedulers_is_kept_of_conditions() {
+    let long = format!("{}ü{}: not found", "a".repeat(200), "b".repeat(5_000));
+    let parsed = pod(json!({"metadata": {}, "status": {
+        "containerStatuses": [{"name": "main", "state": {"waiting": {"reason": "ErrImagePull", "message": long}}}],
+        "conditions": [
+            {"type": "Ready", "status": "False", "reason": "ContainersNotReady", "message": long},
+            {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": long},
+            {"type": "PodScheduled", "status": "True", "reason": "Other", "message": null}]
+    }}));
+    let waiting = parsed.status.container_statuses[0]
+        .state
+        .waiting
+        .as_deref()
+        .unwrap();
+    let kept = waiting.message.as_deref().unwrap();
+    assert!(
+        kept.len() < 500 && kept.ends_with(": not found") && kept.contains('…'),
+        "{kept}"
+    );
+    let causes: Vec<bool> = parsed
+        .status
+        .conditions
+        .iter()
+        .map(|c| c.cause.is_some())
+        .collect();
+    assert_eq!(causes, [false, true, false]);
+}

@@ -82,7 +82,7 @@ fn an_update_that_takes_too_long_has_missed_its_deadline_and_stays_so_until_it_i
 fn time_at_rest_does_not_count() {
     let mut life = Life::new();
     life.pass(0, (5, 5, 5), false);
-    assert_eq!(life.pass(1_000, (5, 4, 5), false), "True CloneSetUpdated");
+    assert_eq!(life.pass(1_000, (4, 4, 5), false), "True CloneSetUpdated");
     assert_eq!(life.due(), Some(1_101));
     assert_eq!(life.pass(1_050, (4, 4, 5), true), "True CloneSetPaused");
     assert_eq!(life.due(), None);
@@ -92,7 +92,82 @@ fn time_at_rest_does_not_count() {
         "True ProgressPartitionAvailable"
     );
     assert_eq!(life.message(), "CloneSet has been paused due to partition ready");
-    assert_eq!(life.pass(20_000, (2, 1, 2), false), "True CloneSetUpdated");
+    assert_eq!(life.pass(20_000, (2, 2, 3), false), "True CloneSetUpdated");
+    assert_eq!(life.due(), Some(20_101));
+}
+
+/// The deadline is a release's. Pods that fail, or that scaling makes, show in `Ready`.
+#[test]
+fn after_a_release_nothing_misses_a_deadline_until_the_next_one() {
+    let mut life = Life::new();
+    life.pass(0, (5, 5, 5), false);
+    assert_eq!(
+        life.pass(1_000, (5, 4, 5), false),
+        "True CloneSetAvailable",
+        "one pod fails"
+    );
+    assert_eq!(life.due(), None);
+    life.status.replicas = 3;
+    assert_eq!(
+        life.pass(2_000, (3, 3, 5), false),
+        "True CloneSetAvailable",
+        "two are missing"
+    );
+    assert_eq!(
+        life.pass(3_000, (3, 3, 5), true),
+        "True CloneSetAvailable",
+        "paused or not"
+    );
+    life.status.replicas = 5;
+    assert_eq!(
+        life.pass_on("web-2", 4_000, (0, 0, 2), false),
+        "True CloneSetUpdated"
+    );
+    assert_eq!(life.due(), Some(4_101));
+    assert_eq!(
+        life.pass_on("web-2", 4_010, (2, 1, 2), false),
+        "True CloneSetUpdated",
+        "not available yet"
+    );
+    assert_eq!(
+        life.pass_on("web-2", 4_020, (2, 2, 2), false),
+        "True ProgressPartitionAvailable"
+    );
+    assert_eq!(
+        life.pass_on("web-2", 9_000, (2, 1, 2), false),
+        "True ProgressPartitionAvailable"
+    );
+    assert_eq!(
+        life.pass_on("web-2", 9_500, (1, 1, 2), false),
+        "True CloneSetUpdated",
+        "an old pod has to be updated"
+    );
+    life.pass_on("web-2", 9_510, (2, 2, 2), false);
+    life.status.replicas = 4;
+    assert_eq!(
+        life.pass_on("web-2", 9_600, (1, 1, 2), false),
+        "True ProgressPartitionAvailable",
+        "an updated pod is replaced"
+    );
+}
+
+/// 0 to 1 together with a new template is a release; so is the first rollout.
+#[test]
+fn a_release_that_begins_with_no_pods_has_its_deadline_and_so_has_the_first_rollout() {
+    let report = |status: &mut CloneSetStatus, revision: &str, replicas: i32, second: i64| {
+        let before = status.update_revision.replace(revision.to_owned());
+        status.expected_updated_replicas = replicas;
+        let now = Timestamp::from_second(second).unwrap();
+        set_progressing(status, before.as_deref(), replicas, false, Some(DEADLINE), now);
+        status.conditions.as_ref().unwrap()[0].reason.clone().unwrap()
+    };
+    let mut status = CloneSetStatus::default();
+    assert_eq!(report(&mut status, "web-1", 0, 0), "CloneSetAvailable");
+    assert_eq!(report(&mut status, "web-2", 1, 500), "CloneSetUpdated");
+    assert_eq!(report(&mut status, "web-2", 1, 601), "ProgressDeadlineExceeded");
+    let mut first = CloneSetStatus::default();
+    assert_eq!(report(&mut first, "web-1", 1, 0), "CloneSetUpdated");
+    assert_eq!(report(&mut first, "web-1", 1, 101), "ProgressDeadlineExceeded");
 }
 
 #[test]
@@ -196,6 +271,12 @@ fn every_situation_has_its_reason_and_message_and_the_first_that_fits_decides() 
             (5, 4, 5),
             false,
             Some((reasons::CLONESET_AVAILABLE, 0)),
+            "True CloneSetAvailable: CloneSet is available",
+        ),
+        (
+            (4, 4, 5),
+            false,
+            Some((reasons::CLONESET_AVAILABLE, 0)),
             "True CloneSetUpdated: CloneSet is progressing",
         ),
     ] {
@@ -257,7 +338,7 @@ fn another_reason_moves_the_update_time_and_another_status_both_times() {
         )
     };
     assert_eq!(times(10, (5, 5, 5)), (10, 10));
-    assert_eq!(times(20, (5, 4, 5)), (10, 20), "still True");
+    assert_eq!(times(20, (4, 4, 5)), (10, 20), "still True");
     assert_eq!(times(200, (5, 4, 5)), (200, 200), "False");
     assert_eq!(times(300, (5, 4, 5)), (200, 200), "nothing new");
     assert_eq!(times(400, (5, 5, 5)), (400, 400), "True again");

@@ -12,7 +12,27 @@ fn every_wait() -> Vec<Wait> {
     let pods = 1;
     vec![
         Wait::Stalled,
-        Wait::Deleting,
+        Wait::Deleting(Deletion {
+            pods,
+            finalizers: vec!["foregroundDeletion".into()],
+            held_pod: None,
+        }),
+        Wait::NotStarting(NotStarting {
+            pods,
+            pod: "web-a".into(),
+            revision: "web-1".into(),
+            failure: crate::StartFailure {
+                container: Some("main".into()),
+                reason: "ErrImagePull".into(),
+                detail: None,
+            },
+        }),
+        Wait::NotReady(NotReady {
+            pods,
+            pod: "web-a".into(),
+            cause: "container main runs".into(),
+        }),
+        Wait::Starting { pods, until },
         Wait::ScaleUpLimited { missing: 1, limit: 0 },
         Wait::DeletionBudget { pods },
         Wait::Paused { pods },
