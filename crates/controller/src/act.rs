@@ -35,6 +35,12 @@ pub struct Acted {
     pub deleted: Vec<(String, DeleteReason)>,
     /// Pods changed in place, with the revisions they are led to.
     pub changed: Vec<(String, String)>,
+    /// Pods that hook `preDelete` holds from now on, and why they are to be deleted.
+    pub held: Vec<(String, DeleteReason)>,
+    /// PVCs deleted.
+    pub claims_deleted: Vec<String>,
+    /// Names taken off `podsToDelete` that are those of no pod.
+    pub unknown_names: Vec<String>,
     /// Writes that did not succeed.
     pub failed: Vec<(Attempt, WriteError)>,
     /// The kinds of work of which something succeeded.
@@ -46,6 +52,20 @@ pub struct Acted {
 }
 
 impl Acted {
+    /// What else is to be reported of an action that succeeded.
+    fn note(&mut self, action: &Action) {
+        match action {
+            Action::TakeOutOfService(pod) => {
+                if let OutReason::DeletionHook(why) = pod.why {
+                    self.held.push((pod.name.clone(), why));
+                }
+            }
+            Action::DeleteClaim(claim) => self.claims_deleted.push(claim.name.clone()),
+            Action::PruneNames(names) => self.unknown_names.extend(names.unknown.iter().cloned()),
+            _ => {}
+        }
+    }
+
     /// What failed for another reason than a lost race, and how it backs off: with one object only, where it is the
     /// object that was refused.
     pub fn failed_tasks(&self) -> BTreeMap<Task, Backoff> {
@@ -365,6 +385,7 @@ impl Acting<'_> {
                     self.acted.created.extend(created);
                     self.acted.deleted.extend(deleted);
                     self.acted.changed.extend(changed);
+                    self.acted.note(action);
                 }
                 Ok(Written {
                     taken_id: Some(id), ..

@@ -5,12 +5,16 @@
 //! the end of its own requests: a watch may be silent for longer than any other call may last.
 
 use crate::metrics::Requests;
+use http::HeaderValue;
+use http::header::USER_AGENT;
 use kube::client::ClientBuilder;
 use kube::{Client, Config};
 use std::time::Duration;
 
 /// Name of the field manager in managed fields.
 pub const FIELD_MANAGER: &str = "cloneset-controller";
+/// Name and version, as every request carries them: an API server's log and its flow control know the controller by it.
+const AGENT: &str = concat!("cloneset-controller/", env!("CARGO_PKG_VERSION"));
 /// Time to reach the API server.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -19,9 +23,18 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// # Errors
 /// When there is neither a service account nor a kubeconfig, or it cannot be used.
 pub async fn connect(requests: &Requests) -> Result<Client, ConnectError> {
-    let mut config = Config::infer()
+    let config = Config::infer()
         .await
         .map_err(|error| ConnectError::Config(Box::new(error)))?;
+    client_of(config, requests)
+}
+
+/// A client for this cluster, as [`connect`] gives it.
+///
+/// # Errors
+/// When the configuration cannot be used.
+pub fn client_of(mut config: Config, requests: &Requests) -> Result<Client, ConnectError> {
+    config.headers.push((USER_AGENT, HeaderValue::from_static(AGENT)));
     config.default_retry = false;
     config.connect_timeout = Some(CONNECT_TIMEOUT);
     config.read_timeout = None;

@@ -3,11 +3,12 @@
 //! Texts name pods and reasons, never a whole object. When too many are waiting, new ones are dropped and counted:
 //! events are hints, the status is the truth.
 
+use crate::recorder::{Event, Recorder};
 use crate::wiring::Context;
 use cloneset_api::CloneSet;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Resource as _;
-use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use kube::runtime::events::EventType;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -22,27 +23,20 @@ const MAX_NOTE: usize = 1000;
 /// Pods named in one note; the others are counted.
 const NAMED: usize = 5;
 
-/// An event about a CloneSet.
-pub struct About {
-    reference: ObjectReference,
-    event: Event,
-}
-
 /// Where reconciling leaves events.
 #[derive(Clone, Debug)]
 pub struct Events {
-    sender: mpsc::Sender<About>,
+    sender: mpsc::Sender<Event>,
 }
 
 /// Makes the two ends.
-pub fn channel() -> (Events, mpsc::Receiver<About>) {
+pub fn channel() -> (Events, mpsc::Receiver<Event>) {
     let (sender, receiver) = mpsc::channel(WAITING);
     (Events { sender }, receiver)
 }
 
 impl Events {
-    /// Leaves an event; `false` when it had to be dropped. The recorder folds equal events into a series and
-    /// shows only the first note, so what happened to other pods must come with another `pod`.
+    /// Leaves an event; `false` when it had to be dropped.
     #[must_use]
     pub fn leave(&self, cloneset: &CloneSet, what: Happening<'_>) -> bool {
         let Happening {
@@ -60,18 +54,14 @@ impl Events {
             ..ObjectReference::default()
         });
         let event = Event {
+            regarding: cloneset.object_ref(&()),
             type_,
-            reason: reason.to_owned(),
-            note: Some(shortened(note)),
-            action: action.to_owned(),
-            secondary: related,
+            reason,
+            note: shortened(note),
+            action,
+            related,
         };
-        self.sender
-            .try_send(About {
-                reference: cloneset.object_ref(&()),
-                event,
-            })
-            .is_ok()
+        self.sender.try_send(event).is_ok()
     }
 }
 
@@ -111,25 +101,19 @@ pub fn enumerate(names: &[&str]) -> String {
 }
 
 /// Sends what arrives, for ever.
-pub async fn run(context: Arc<Context>, identity: String, mut receiver: mpsc::Receiver<About>) {
-    let reporter = Reporter {
-        controller: "cloneset-controller".into(),
-        instance: Some(identity),
-    };
-    let recorder = Recorder::new(context.client.clone(), reporter);
-    while let Some(About { reference, event }) = receiver.recv().await {
+pub async fn run(context: Arc<Context>, identity: String, mut receiver: mpsc::Receiver<Event>) {
+    let mut recorder = Recorder::new(context.client.clone(), identity);
+    while let Some(event) = receiver.recv().await {
+        let reason = event.reason;
         // A replica that does not lead sends nothing at all: by the time it goes on, another one tells.
         let Some(left) = context.leadership.time_left() else {
-            debug!(
-                reason = event.reason,
-                "an event is dropped: this replica is not the leader"
-            );
+            debug!(reason, "an event is dropped: this replica is not the leader");
             continue;
         };
-        match tokio::time::timeout(left.min(TIMEOUT), recorder.publish(&event, &reference)).await {
+        match tokio::time::timeout(left.min(TIMEOUT), recorder.publish(event)).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => debug!(reason = event.reason, %error, "an event was not taken"),
-            Err(_) => debug!(reason = event.reason, "an event was not taken in time"),
+            Ok(Err(error)) => debug!(reason, %error, "an event was not taken"),
+            Err(_) => debug!(reason, "an event was not taken in time"),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::holds::Holds;
 use crate::index::Key;
+use crate::steady::Steady;
 use crate::writes::Mark;
 use cloneset_status::{Claim, Pod, Runaway};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -15,6 +16,9 @@ const RESERVED_FOR: Duration = Duration::from_mins(5);
 
 /// How long a pod that vanished counts towards stopping creation.
 const RUNAWAY_WINDOW: Duration = Duration::from_mins(10);
+
+/// How long pods that could not start are remembered: events are kept for as long by default.
+const FAILURE_REMEMBERED: Duration = Duration::from_hours(1);
 
 /// Pods that a person may take out by their labels in that time, however small the set; more is a machine's work.
 const MOST_TAKEN_OUT: usize = 10;
@@ -40,6 +44,14 @@ pub struct Memory {
     pub status_written: Option<Instant>,
     /// Reasons to wait that were already told.
     pub told_waits: BTreeSet<&'static str>,
+    /// What was last said of a pod that cannot start.
+    pub steady: Steady,
+    /// Names of pods that were deleted because `podsToDelete` names them, until it does no more.
+    pub deleted_by_name: BTreeSet<String>,
+    /// Names of pods that match the selector and have no owner, to be reported.
+    pub orphans: Vec<String>,
+    /// When pods of a revision were last found not to start for a reason.
+    start_failures: BTreeMap<(String, String), Instant>,
     /// The term of leadership in which the pods that our selector matches were last listed.
     pub searched_in_term: u64,
     /// Revisions of which the API server would take a pod, as a rehearsal has shown.
@@ -93,6 +105,15 @@ impl Memory {
     /// Is this about that CloneSet, and of that term? Another leader may have learned more in between.
     pub fn is_of(&self, uid: &str, term: u64) -> bool {
         self.uid == uid && self.term == term
+    }
+
+    /// Pods of the revision cannot start for this reason: true when that is new, or was over for an hour.
+    pub fn is_new_failure(&mut self, revision: &str, reason: &str) -> bool {
+        let now = Instant::now();
+        self.start_failures
+            .retain(|_, found| now.duration_since(*found) < FAILURE_REMEMBERED);
+        let failure = (revision.to_owned(), reason.to_owned());
+        self.start_failures.insert(failure, now).is_none()
     }
 
     /// Everything has succeeded.

@@ -196,11 +196,19 @@ pub async fn search(
             metadata: found.metadata,
             ..Pod::default()
         };
-        if pod.controlling_cloneset() == Some(memory.uid.as_str()) && context.index.add_stray(pod) {
+        if is_orphan(&pod) {
+            memory.orphans.push(pod.name().to_owned());
+        } else if pod.controlling_cloneset() == Some(memory.uid.as_str()) && context.index.add_stray(pod) {
             strays += 1;
         }
     }
     Ok(strays > 0)
+}
+
+/// Does no controller own the pod? One that is terminating will soon be nobody's concern.
+fn is_orphan(pod: &Pod) -> bool {
+    let mut owners = pod.metadata.owner_references.iter().flatten();
+    !pod.is_terminating() && !owners.any(|owner| owner.controller == Some(true))
 }
 
 /// Reads what a mark of a CloneSet is about, because no watch has shown it in time.

@@ -250,6 +250,7 @@ async fn pass(
         snapshot.creation = Creation::Stopped;
     }
     let mut plan = plan(&snapshot, &desired, context.features, context.now());
+    memory.steady.apply(&mut plan.waits);
     let held = hold_back(&mut plan, memory);
     if plan.needs_every_pod()
         && let Some(selector) = &desired.selector

@@ -4,6 +4,8 @@
 //! Status is computed in every pass, also after a failure, and written only when it says something new: the first
 //! change at once, then at most two a second while things move, and the final state always.
 
+mod news;
+
 use crate::act::{Acted, Attempt};
 use crate::events::{Happening, enumerate};
 use crate::holds::Work;
@@ -57,6 +59,11 @@ pub async fn report(
     memory: &mut Memory,
 ) -> Result<Reported, ReportError> {
     tell_actions(context, cloneset, acted, memory.failures);
+    news::report_held(context, cloneset, acted);
+    news::report_claims(context, cloneset, acted);
+    news::report_unknown_names(context, cloneset, desired, acted, memory);
+    news::report_orphans(context, cloneset, memory);
+    news::report_not_starting(context, cloneset, &plan.waits, memory);
     tell_waits(context, cloneset, &plan.waits, memory);
     let status = status(context, cloneset, desired, plan, acted, memory);
     let deadline = deadline(&status, desired.progress_deadline);
@@ -305,10 +312,10 @@ fn tell_actions(context: &Context, cloneset: &CloneSet, acted: &Acted, failures:
             pods.first(),
         );
     }
-    for (why, text) in [
-        (DeleteReason::ScaleIn, "there were more pods than wanted"),
-        (DeleteReason::Specified, "marked for deletion"),
-        (DeleteReason::Update, "to make place for another revision"),
+    for why in [
+        DeleteReason::ScaleIn,
+        DeleteReason::Specified,
+        DeleteReason::Update,
     ] {
         let pods: Vec<&str> = acted
             .deleted
@@ -317,7 +324,7 @@ fn tell_actions(context: &Context, cloneset: &CloneSet, acted: &Acted, failures:
             .map(|(pod, _)| pod.as_str())
             .collect();
         if !pods.is_empty() {
-            let note = format!("deleted {}: {text}", enumerate(&pods));
+            let note = format!("deleted {}: {}", enumerate(&pods), news::because(why));
             leave(
                 context,
                 cloneset,

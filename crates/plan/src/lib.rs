@@ -193,7 +193,11 @@ fn explain_unready(context: &Context<'_>) -> Vec<Wait> {
         });
     let available = members.filter(|member| member.available).count();
     let is_short = i32::try_from(available).unwrap_or(i32::MAX) < context.desired.replicas;
-    let finished = context.snapshot.pods.iter().filter(|pod| is_short && pod.is_finished());
+    let finished = context
+        .snapshot
+        .pods
+        .iter()
+        .filter(|pod| is_short && pod.is_finished());
     let rejected = finished.map(|pod| Candidate {
         pod,
         is_new: context.revisions.is_new(pod),
@@ -204,7 +208,12 @@ fn explain_unready(context: &Context<'_>) -> Vec<Wait> {
 /// What the end of a CloneSet that is being deleted waits for.
 fn deletion(snapshot: &Snapshot) -> Deletion {
     let finalizers = |of: &Option<Vec<String>>| of.clone().unwrap_or_default();
-    let has_any = |pod: &Pod| pod.metadata.finalizers.as_ref().is_some_and(|list| !list.is_empty());
+    let has_any = |pod: &Pod| {
+        pod.metadata
+            .finalizers
+            .as_ref()
+            .is_some_and(|list| !list.is_empty())
+    };
     let pods = snapshot.pods.iter();
     let held = pods.filter(|pod| pod.is_terminating() && has_any(pod));
     let first = held.min_by_key(|pod| pod.name());

@@ -10,6 +10,7 @@
     reason = "a failed test is the point of a panic"
 )]
 
+mod agent;
 mod claims;
 mod clearance;
 mod first_view;
@@ -22,6 +23,7 @@ mod refusals;
 mod runaway;
 mod server;
 mod told;
+mod unready;
 mod views;
 
 use cloneset_controller::events;

@@ -3,7 +3,7 @@
 use super::*;
 
 /// The events so far, each as "Warning FailedCreate: note".
-fn told(server: &Server) -> Vec<String> {
+pub(crate) fn told(server: &Server) -> Vec<String> {
     let text = |event: &Value, field: &str| event[field].as_str().unwrap().to_owned();
     let told = |event: &Value| {
         let (kind, reason, note) = (text(event, "type"), text(event, "reason"), text(event, "note"));
@@ -14,7 +14,7 @@ fn told(server: &Server) -> Vec<String> {
 }
 
 /// Is there an event with this beginning that says all of this?
-fn expect(server: &Server, beginning: &str, words: &[&str]) {
+pub(crate) fn expect(server: &Server, beginning: &str, words: &[&str]) {
     let told = told(server);
     let fits =
         |event: &&String| event.starts_with(beginning) && words.iter().all(|word| event.contains(word));
@@ -41,7 +41,7 @@ fn with_claims(replicas: i32, image: &str, reuse: bool) -> Value {
 }
 
 /// A settled CloneSet.
-async fn settled(object: Value) -> (Server, Running) {
+pub(crate) async fn settled(object: Value) -> (Server, Running) {
     let server = Server::new();
     server.put("clonesets", object);
     let running = Running::start(&server);
@@ -102,7 +102,7 @@ async fn what_was_done_is_told_with_the_names_of_the_pods() {
     expect(
         &server,
         "Normal SuccessfulDelete: deleted",
-        &["there were more pods than wanted"],
+        &["there are more pods than spec.replicas"],
     );
 
     edit(&server, &cloneset(2, "web:v2", 0));

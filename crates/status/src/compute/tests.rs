@@ -355,7 +355,7 @@ fn message<'a>(status: &'a CloneSetStatus, type_: &str) -> &'a str {
         .unwrap_or_default()
 }
 
-/// The numbers are those of the columns TOTAL, AVAILABLE, UPDATED and UPDATED_AVAILABLE of `kubectl get`.
+/// The numbers are those of the columns TOTAL, UPDATED and UPDATED_AVAILABLE of `kubectl get`.
 #[test]
 fn the_numbers_in_a_message_are_those_of_the_columns() {
     for ((total, available, updated, updated_available), replicas, expected, told) in [
