@@ -13,7 +13,7 @@ use std::time::Duration;
 
 /// Name of the field manager in managed fields.
 pub const FIELD_MANAGER: &str = "cloneset-controller";
-/// Name and version, as every request carries them: an API server's log and its flow control know the controller by it.
+/// Name and version, as every request carries them, for the API server's audit log.
 const AGENT: &str = concat!("cloneset-controller/", env!("CARGO_PKG_VERSION"));
 /// Time to reach the API server.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

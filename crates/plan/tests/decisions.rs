@@ -15,6 +15,8 @@ mod in_place;
 mod order;
 #[path = "decisions/pods.rs"]
 mod pods;
+#[path = "decisions/ready.rs"]
+mod ready;
 #[path = "decisions/revisions.rs"]
 mod revisions;
 #[path = "decisions/scene.rs"]

@@ -95,7 +95,7 @@ fn rejected_by_node(pod: &Pod) -> Option<StartFailure> {
     }
     Some(StartFailure {
         container: None,
-        reason: pod.status.reason.clone().unwrap_or_else(|| "Failed".to_owned()),
+        reason: pod.status.reason.clone()?,
         detail: pod.status.message.as_deref().and_then(steady),
     })
 }

@@ -309,7 +309,7 @@ impl fmt::Display for Wait {
             ),
             Self::OnDelete { pods } => write!(
                 f,
-                "{} for somebody to delete them (type OnDelete)",
+                "{} to be deleted by the user (updateStrategy.type is OnDelete)",
                 Waiting(*pods, "old ")
             ),
             Self::UpdateBudget { pods } => write!(
@@ -358,7 +358,7 @@ impl fmt::Display for Wait {
             Self::Hook { pods, hook } => {
                 write!(
                     f,
-                    "{} for whoever acts on lifecycle hook {hook}",
+                    "{} for lifecycle hook {hook} (its labels and finalizers are in spec.lifecycle)",
                     Waiting(*pods, "")
                 )
             }

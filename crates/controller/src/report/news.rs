@@ -110,6 +110,6 @@ pub(super) fn report_orphans(context: &Context, cloneset: &CloneSet, memory: &mu
          select them; delete them or change their labels",
         enumerate(&pods)
     );
-    let kind = (EventType::Warning, events::ORPHAN_PODS, "AdoptPod");
+    let kind = (EventType::Warning, events::ORPHAN_PODS, "ListPods");
     leave(context, cloneset, kind, note, pods.first());
 }

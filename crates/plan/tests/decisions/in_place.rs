@@ -89,7 +89,7 @@ fn scenario_201_a_held_pod_waits_and_is_told() {
         (deeds(&plan), waits(&plan)),
         (
             vec![],
-            vec!["1 pod waits for whoever acts on lifecycle hook inPlaceUpdate".to_owned()]
+            vec!["1 pod waits for lifecycle hook inPlaceUpdate (its labels and finalizers are in spec.lifecycle)".to_owned()]
         )
     );
 }

@@ -107,6 +107,8 @@ fn a_cloneset_that_is_being_deleted_is_left_to_the_garbage_collector() {
     let scene = restless(&json!({"replicas": 9})).cloneset(&json!({
         "metadata": {"deletionTimestamp": "2026-01-01T11:59:00Z"}
     }));
-    let plan = scene.plan();
-    assert_eq!((deeds(&plan), plan.waits), (vec![], vec![Wait::Deleting]));
+    let mut plan = scene.plan();
+    assert_eq!(deeds(&plan), [""; 0]);
+    let waits = plan.waits.pop();
+    assert!(matches!(waits, Some(Wait::Deleting(_))) && plan.waits.is_empty());
 }
