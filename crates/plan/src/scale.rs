@@ -275,7 +275,7 @@ fn storm(context: &Context<'_>) -> Option<Wait> {
 }
 
 /// Chooses the surplus pods, as many as `diff.down`. Pods that are leaving already are not among them, and not in `down`;
-/// a pod whose deletion was denied a moment ago is passed over.
+/// in the place of a pod whose deletion was denied a moment ago another one of its side goes.
 ///
 /// After a rollback (the update revision is the current one) pods of the abandoned revision go first, whatever share the
 /// partition gives to old pods. While the update is paused pods of the update revision go first: pausing never takes an
@@ -285,22 +285,23 @@ fn surplus<'a>(context: &Context<'a>, diff: &Diff) -> Vec<Member<'a>> {
     if down == 0 {
         return Vec::new();
     }
-    let (new, old): (Vec<Member<'a>>, Vec<Member<'a>>) = context
+    let (mut new, mut old): (Vec<Member<'a>>, Vec<Member<'a>>) = context
         .members
         .iter()
-        .filter(|member| !member.leaves() && !member.kept)
+        .filter(|member| !member.leaves())
         .copied()
         .partition(|member| context.scales_as_new(member));
     let from_old = if context.revisions.current_is_update() {
-        down
+        down.min(old.len())
     } else if context.desired.paused {
         down.saturating_sub(new.len())
     } else {
         usize::try_from(diff.down_old).unwrap_or(0).min(down)
     };
+    new.retain(|member| !member.kept);
+    old.retain(|member| !member.kept);
     let mut chosen = first_to_go(context, old, from_old);
-    let rest = down.saturating_sub(chosen.len());
-    chosen.extend(first_to_go(context, new, rest));
+    chosen.extend(first_to_go(context, new, down.saturating_sub(from_old)));
     chosen
 }
 

@@ -245,6 +245,10 @@ fn a_pod_whose_deletion_is_denied_holds_up_no_other_one() {
     let spec = json!({"replicas": 2});
     let surplus = scene(&spec, &["new", "new", "new"]).deny("web-0");
     assert_eq!(deeds(&surplus.plan()), ["delete web-1 (uid-1) as surplus"]);
+    // No pod of the other version goes in its place: the surge would create it again.
+    let spec = json!({"replicas": 1, "updateStrategy": {"maxSurge": 1, "maxUnavailable": 0}});
+    let side = scene(&spec, &["old", "new"]).deny("web-0");
+    assert_eq!(deeds(&side.plan()), [""; 0]);
 }
 
 #[test]
