@@ -1,13 +1,13 @@
-//! Schema fragments that the derive cannot express: what the API server may prune, default or leave alone.
+//! Schema fragments that the derive cannot express: what the API server types, defaults or leaves alone.
 //!
 //! Nothing here validates: rules about values are CEL in the CRD and `Desired` in `cloneset-plan`.
 
 use schemars::{Schema, SchemaGenerator, json_schema};
 
-/// An integer or a string; the derived schema of an untagged enum would be an `anyOf` with types inside, which
-/// structural schemas forbid.
+/// A 32-bit integer or a string; the derived schema of an untagged enum would be an `anyOf` with types inside, which
+/// structural schemas forbid. No Go client can read a larger integer.
 pub(crate) fn int_or_string(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"x-kubernetes-int-or-string": true})
+    json_schema!({"x-kubernetes-int-or-string": true, "maximum": i32::MAX})
 }
 
 /// A date-time that may be null: Go clients write the zero time as null.
@@ -15,46 +15,20 @@ pub(crate) fn nullable_time(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "string", "format": "date-time", "nullable": true})
 }
 
-/// A pod template: any object, every field kept, also those this version does not know. Declared are only the few
-/// fields that validation rules look at: a rule sees nothing else.
+/// A pod template: the types of all fields that Kubernetes knows, and every other field kept.
 pub(crate) fn pod_template(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({
-        "type": "object",
-        "x-kubernetes-preserve-unknown-fields": true,
-        "properties": {
-            "metadata": {
-                "type": "object",
-                "nullable": true,
-                "x-kubernetes-preserve-unknown-fields": true,
-                "properties": {
-                    "labels": {
-                        "type": "object",
-                        "nullable": true,
-                        "maxProperties": 256,
-                        "additionalProperties": {"type": "string", "maxLength": 63}
-                    }
-                }
-            },
-            "spec": {
-                "type": "object",
-                "nullable": true,
-                "x-kubernetes-preserve-unknown-fields": true,
-                "properties": {
-                    "restartPolicy": {"type": "string", "nullable": true},
-                    "activeDeadlineSeconds": {"type": "integer", "format": "int64", "nullable": true}
-                }
-            }
-        }
-    })
+    generated(include_str!("schema/pod_template.json"))
 }
 
-/// Volume claim templates: any list of objects, every field kept.
-pub(crate) fn raw_objects(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({
-        "type": "array",
-        "nullable": true,
-        "items": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}
-    })
+/// A list of PVC templates, typed in the same way.
+pub(crate) fn volume_claim_templates(_: &mut SchemaGenerator) -> Schema {
+    let template = generated(include_str!("schema/volume_claim_template.json"));
+    json_schema!({"type": "array", "nullable": true, "items": template})
+}
+
+/// A schema that `cargo xtask gen` took from k8s-openapi. A test shows that each of them is one.
+fn generated(text: &str) -> Schema {
+    serde_json::from_str(text).unwrap_or_default()
 }
 
 /// A label selector, spelt out: the derived schema of the upstream type carries its descriptions, which this

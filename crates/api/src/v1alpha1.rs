@@ -87,7 +87,7 @@ pub struct CloneSetSpec {
     pub template: PodTemplate,
     /// Claims every pod gets of its own, mounted under the template's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "schema::raw_objects")]
+    #[schemars(schema_with = "schema::volume_claim_templates")]
     pub volume_claim_templates: Option<Vec<Value>>,
     /// How pods are added and removed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
