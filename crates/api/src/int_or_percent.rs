@@ -39,6 +39,8 @@ pub enum Rounding {
 pub enum ValueError {
     /// Below zero.
     Negative,
+    /// An integer that does not fit into 32 bits: no Go client could read it.
+    TooLarge,
     /// Text that does not end in `%`, or whose rest is not an unsigned decimal number.
     NotAPercentage,
 }
@@ -47,6 +49,7 @@ impl fmt::Display for ValueError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Negative => "0 or more",
+            Self::TooLarge => "2147483647 or less",
             Self::NotAPercentage => "an integer, or text like \"20%\" or \"12.5%\"",
         })
     }
@@ -61,14 +64,14 @@ impl IntOrString {
     /// The number of pods this value means for `replicas`.
     ///
     /// An integer is taken as it is; a percentage may have decimals and is rounded as asked, exactly (integer
-    /// arithmetic: `"99.99%"` of 999 is 998.9001, not a nearby float). Values beyond `i32` saturate.
+    /// arithmetic: `"99.99%"` of 999 is 998.9001, not a nearby float). A percentage beyond `i32` saturates.
     ///
     /// # Errors
-    /// [`ValueError`] for negative numbers and for text that is not an unsigned percentage.
+    /// [`ValueError`] for negative numbers, for those beyond `i32`, and for text that is not an unsigned percentage.
     pub fn resolve(&self, replicas: i32, rounding: Rounding) -> Result<i32, ValueError> {
         match self {
             Self::Int(value) if *value < 0 => Err(ValueError::Negative),
-            Self::Int(value) => Ok(i32::try_from(*value).unwrap_or(i32::MAX)),
+            Self::Int(value) => i32::try_from(*value).map_err(|_| ValueError::TooLarge),
             Self::String(text) => percent_of(text, replicas, rounding),
         }
     }
@@ -153,13 +156,16 @@ mod tests {
     }
 
     #[test]
-    fn integers_are_taken_as_they_are_and_saturate() {
+    fn integers_are_taken_as_they_are_and_those_beyond_32_bits_are_rejected() {
         assert_eq!(IntOrString::Int(5).resolve(1, Rounding::Up), Ok(5));
         assert_eq!(
             IntOrString::Int(-1).resolve(1, Rounding::Up),
             Err(ValueError::Negative)
         );
-        assert_eq!(IntOrString::Int(1 << 40).resolve(1, Rounding::Up), Ok(i32::MAX));
+        assert_eq!(
+            IntOrString::Int(1 << 31).resolve(1, Rounding::Up),
+            Err(ValueError::TooLarge)
+        );
         assert_eq!(text("999999999%").resolve(i32::MAX, Rounding::Down), Ok(i32::MAX));
     }
 }

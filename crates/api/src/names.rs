@@ -26,6 +26,15 @@ pub mod labels {
     pub const REVISION_HASH: &str = "controller.kubernetes.io/hash";
     /// On CloneSets: `"true"` excludes pods in `PreparingDelete` from the scaling arithmetic.
     pub const EXCLUDE_PREPARING_DELETE: &str = "apps.kruise.io/cloneset-scaling-exclude-preparing-delete";
+
+    /// Labels that say what a pod is or what happens to it now. In a template they would say it of every pod.
+    pub const CONTROL: [&str; 5] = [
+        INSTANCE_ID,
+        REVISION,
+        POD_TEMPLATE_HASH,
+        SPECIFIED_DELETE,
+        LIFECYCLE_STATE,
+    ];
 }
 
 /// Keys of labels on nodes.
@@ -54,6 +63,15 @@ pub mod annotations {
     pub const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
     /// On revisions: hash of the volume claim templates at the time the revision was made.
     pub const CLAIM_TEMPLATE_HASH: &str = "kruise.io/cloneset-volumeclaimtemplate-hash";
+
+    /// Annotations that say how far a pod is. In a template they would say it of every pod.
+    pub const CONTROL: [&str; 5] = [
+        LIFECYCLE_TIMESTAMP,
+        IN_PLACE_STATE,
+        IN_PLACE_GRACE,
+        LEGACY_IN_PLACE_STATE,
+        LEGACY_IN_PLACE_GRACE,
+    ];
 }
 
 /// Values of the lifecycle state label (`behaviour.md` 6.1).

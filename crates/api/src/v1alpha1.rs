@@ -12,7 +12,7 @@ use crate::strategy::{Lifecycle, ScaleStrategy, UpdateStrategy};
 use crate::template::PodTemplate;
 use crate::validation;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    CustomResourceDefinition, JSONSchemaProps,
+    CustomResourceDefinition, JSON, JSONSchemaProps,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, Time};
 use kube_core::CustomResourceExt;
@@ -127,7 +127,7 @@ fn default_revision_history_limit() -> Option<i32> {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CloneSetStatus {
-    /// The generation of the object this status was computed from.
+    /// The generation of the object this status was computed from; -1 until the controller has looked at it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// Pods that exist.
@@ -200,11 +200,25 @@ pub fn crd() -> CustomResourceDefinition {
             .as_mut()
             .and_then(|s| s.open_api_v3_schema.as_mut())
         {
+            default_status(schema);
             defaults_replace_null(schema);
             validation::apply(schema);
         }
     }
     crd
+}
+
+/// The status of an object that has none yet: of a generation that never was, so that whoever compares it with
+/// `metadata.generation` waits for the controller (`helm install --wait`, Flux, `kubectl wait`).
+fn default_status(root: &mut JSONSchemaProps) {
+    let unobserved = CloneSetStatus {
+        observed_generation: Some(-1),
+        ..CloneSetStatus::default()
+    };
+    let status = root.properties.as_mut().and_then(|all| all.get_mut("status"));
+    if let (Some(status), Ok(default)) = (status, serde_json::to_value(unobserved)) {
+        status.default = Some(JSON(default));
+    }
 }
 
 fn defaults_replace_null(schema: &mut JSONSchemaProps) {

@@ -3,6 +3,8 @@
 //! Rules only say what is wrong; what stands in for a bad value that slipped past them is `Desired`'s to say, and
 //! a test holds both to the same verdicts. Messages name field, value and rule. No webhook is involved.
 
+mod template;
+
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     JSON, JSONSchemaProps, JSONSchemaPropsOrArray, ValidationRule,
 };
@@ -10,28 +12,28 @@ use serde_json::json;
 
 /// A CEL rule at a place in the schema.
 struct Rule {
-    /// Path of the schema it belongs to, from the root; `[]` goes into a list's items.
+    /// Path of the schema it belongs to, from the root, which is `""`; `[]` goes into a list's items.
     at: &'static str,
     /// The expression that must hold.
     holds: String,
     /// The message, as a CEL expression that gives text.
-    message: &'static str,
+    message: String,
     /// Where below `at` the mistake is, for the error's field path.
     field: Option<&'static str>,
     /// Where this holds, the same was written before and is not judged again; `None` for a rule that itself
     /// compares old and new. Must not compare a pod template or what contains one: objects with fields that the
     /// schema does not know are never equal.
-    unchanged: Option<&'static str>,
+    unchanged: Option<String>,
 }
 
 impl Rule {
-    fn new(at: &'static str, holds: impl Into<String>, message: &'static str) -> Self {
+    fn new(at: &'static str, holds: impl Into<String>, message: impl Into<String>) -> Self {
         Self {
             at,
             holds: holds.into(),
-            message,
+            message: message.into(),
             field: None,
-            unchanged: Some("oldSelf.value() == self"),
+            unchanged: Some("oldSelf.value() == self".to_owned()),
         }
     }
 
@@ -41,8 +43,14 @@ impl Rule {
     }
 
     /// Judged only when this place is written anew.
-    fn when_changed(mut self, unchanged: &'static str) -> Self {
-        self.unchanged = Some(unchanged);
+    fn when_changed(mut self, unchanged: impl Into<String>) -> Self {
+        self.unchanged = Some(unchanged.into());
+        self
+    }
+
+    /// Not judged while the old object breaks it too: for what cannot be compared.
+    fn unless_broken_before(mut self) -> Self {
+        self.unchanged = Some(format!("!({})", self.holds.replace("self", "oldSelf.value()")));
         self
     }
 
@@ -58,11 +66,11 @@ impl Rule {
     fn into_validation(self) -> ValidationRule {
         let holds = self.holds;
         ValidationRule {
-            rule: match self.unchanged {
+            rule: match &self.unchanged {
                 Some(unchanged) => format!("(oldSelf.hasValue() && {unchanged}) || ({holds})"),
                 None => holds,
             },
-            message_expression: Some(self.message.to_owned()),
+            message_expression: Some(self.message),
             field_path: self.field.map(str::to_owned),
             optional_old_self: self.unchanged.is_some().then_some(true),
             ..ValidationRule::default()
@@ -83,6 +91,15 @@ fn is_zero(field: &str) -> String {
     )
 }
 
+/// Is the count or percentage at `field` a good one above zero?
+fn is_positive(field: &str) -> String {
+    format!(
+        "(has({field}) && (type({field}) == int ? int({field}) > 0 : \
+         string({field}).matches('^[0-9]{{1,9}}([.][0-9]{{1,9}})?%$') && \
+         !string({field}).matches('^0+([.]0+)?%$')))"
+    )
+}
+
 /// Neither the selector nor the labels it must match have changed.
 const SAME_LABELS: &str = "oldSelf.value().selector == self.selector && \
     (has(oldSelf.value().template.metadata) && has(oldSelf.value().template.metadata.labels) \
@@ -94,6 +111,19 @@ const SAME_LABELS: &str = "oldSelf.value().selector == self.selector && \
 /// `/scale`, and an autoscaler must not be stopped by what a person wrote long ago.
 const SAME_STRATEGY: &str = "oldSelf.value().updateStrategy == self.updateStrategy";
 
+/// Does the template have the label `k` of the selector, with its value?
+const HAS_LABEL: &str = "has(self.template.metadata) && has(self.template.metadata.labels) && \
+    k in self.template.metadata.labels && self.template.metadata.labels[k] == self.selector.matchLabels[k]";
+
+/// Do the template's labels meet the requirement `e` of the selector? One that is itself invalid has an error of its
+/// own.
+const MEETS: &str = "(has(e.values) && size(e.values) > 0 ? !(e.operator in ['In', 'NotIn']) \
+    : !(e.operator in ['Exists', 'DoesNotExist'])) || \
+    (has(self.template.metadata) && has(self.template.metadata.labels) && e.key in self.template.metadata.labels \
+     ? (e.operator == 'Exists' || (e.operator != 'DoesNotExist' && \
+        (e.operator == 'In') == (self.template.metadata.labels[e.key] in e.values))) \
+     : e.operator in ['NotIn', 'DoesNotExist'])";
+
 fn rules() -> Vec<Rule> {
     let counts = [
         "spec.scaleStrategy.maxUnavailable",
@@ -102,7 +132,7 @@ fn rules() -> Vec<Rule> {
         "spec.updateStrategy.maxSurge",
     ];
     let mut rules = selector_rules();
-    rules.extend(template_rules());
+    rules.extend(template::rules());
     rules.extend(strategy_rules());
     rules.extend(counts.map(|at| Rule::new(at, COUNT_OR_PERCENTAGE, COUNT_MESSAGE)));
     rules
@@ -118,17 +148,19 @@ fn selector_rules() -> Vec<Rule> {
         (has(oldSelf.matchExpressions) && oldSelf.matchExpressions.exists(e, \
           e.operator in ['In', 'NotIn'] ? (!has(e.values) || size(e.values) == 0) \
           : (!(e.operator in ['Exists', 'DoesNotExist']) || (has(e.values) && size(e.values) > 0))))";
-    let labels_match = "!has(self.selector.matchLabels) || self.selector.matchLabels.all(k, \
-        has(self.template.metadata) && has(self.template.metadata.labels) && \
-        k in self.template.metadata.labels && \
-        self.template.metadata.labels[k] == self.selector.matchLabels[k])";
-    let expressions_match = "!has(self.selector.matchExpressions) || self.selector.matchExpressions.all(e, \
-        has(self.template.metadata) && has(self.template.metadata.labels) && \
-        e.key in self.template.metadata.labels \
-        ? (e.operator == 'Exists' || \
-           (has(e.values) && (e.operator == 'In') == (self.template.metadata.labels[e.key] in e.values) && \
-            e.operator in ['In', 'NotIn'])) \
-        : e.operator in ['NotIn', 'DoesNotExist'])";
+    let labels_match =
+        format!("!has(self.selector.matchLabels) || self.selector.matchLabels.all(k, {HAS_LABEL})");
+    let labels_message = format!(
+        "'must have label ' + self.selector.matchLabels.map(k, !({HAS_LABEL}), \
+         k + '=' + self.selector.matchLabels[k])[0] + ', which spec.selector.matchLabels requires'"
+    );
+    let expressions_match =
+        format!("!has(self.selector.matchExpressions) || self.selector.matchExpressions.all(e, {MEETS})");
+    let expressions_message = format!(
+        "'must meet the requirement ' + self.selector.matchExpressions.map(e, !({MEETS}), \
+         e.key + ' ' + e.operator + (has(e.values) && size(e.values) > 0 ? ' [' + e.values.join(', ') + ']' : '')\
+         )[0] + ' of spec.selector.matchExpressions'"
+    );
     vec![
         Rule::new(
             "spec.selector",
@@ -142,20 +174,12 @@ fn selector_rules() -> Vec<Rule> {
         )
         .about_changes(),
         Rule::new("spec.selector", values_fit("self"), VALUES_MESSAGE).about(".matchExpressions"),
-        Rule::new(
-            "spec",
-            labels_match,
-            "'must carry every label of spec.selector.matchLabels with its value'",
-        )
-        .about(".template.metadata.labels")
-        .when_changed(SAME_LABELS),
-        Rule::new(
-            "spec",
-            expressions_match,
-            "'must meet every requirement of spec.selector.matchExpressions'",
-        )
-        .about(".template.metadata.labels")
-        .when_changed(SAME_LABELS),
+        Rule::new("spec", labels_match, labels_message)
+            .about(".template.metadata.labels")
+            .when_changed(SAME_LABELS),
+        Rule::new("spec", expressions_match, expressions_message)
+            .about(".template.metadata.labels")
+            .when_changed(SAME_LABELS),
     ]
 }
 
@@ -164,36 +188,12 @@ fn selector_rules() -> Vec<Rule> {
 fn values_fit(selector: &str) -> String {
     format!(
         "!has({selector}.matchExpressions) || {selector}.matchExpressions.all(e, e.operator in ['In', 'NotIn'] \
-         ? (has(e.values) && size(e.values) > 0) : (!has(e.values) || size(e.values) == 0))"
+         ? (has(e.values) && size(e.values) > 0) : (!(e.operator in ['Exists', 'DoesNotExist']) || \
+         !has(e.values) || size(e.values) == 0))"
     )
 }
 
 const VALUES_MESSAGE: &str = "'operators In and NotIn need values, Exists and DoesNotExist take none'";
-
-fn template_rules() -> Vec<Rule> {
-    vec![
-        Rule::new(
-            "spec.template.spec",
-            "!has(self.restartPolicy) || self.restartPolicy in ['', 'Always']",
-            "'must be Always or absent, not \"' + self.restartPolicy + '\"'",
-        )
-        .about(".restartPolicy")
-        .when_changed(
-            "has(oldSelf.value().restartPolicy) && has(self.restartPolicy) && \
-             oldSelf.value().restartPolicy == self.restartPolicy",
-        ),
-        Rule::new(
-            "spec.template.spec",
-            "!has(self.activeDeadlineSeconds)",
-            "'must be absent, not %d'.format([self.activeDeadlineSeconds])",
-        )
-        .about(".activeDeadlineSeconds")
-        .when_changed(
-            "has(oldSelf.value().activeDeadlineSeconds) && has(self.activeDeadlineSeconds) && \
-             oldSelf.value().activeDeadlineSeconds == self.activeDeadlineSeconds",
-        ),
-    ]
-}
 
 fn strategy_rules() -> Vec<Rule> {
     let (unavailable, surge) = (
@@ -204,7 +204,11 @@ fn strategy_rules() -> Vec<Rule> {
         "(has(self.replicas) && self.replicas == 0) || self.updateStrategy.type == 'OnDelete' || \
          !({unavailable} && {surge})"
     );
-    let in_place = format!("self.updateStrategy.type != 'InPlaceOnly' || {surge}");
+    // A surge that is no count or percentage has an error of its own.
+    let in_place = format!(
+        "self.updateStrategy.type != 'InPlaceOnly' || !{}",
+        is_positive("self.updateStrategy.maxSurge")
+    );
     vec![
         Rule::new(
             "spec",
@@ -246,6 +250,7 @@ fn strategy_rules() -> Vec<Rule> {
         Rule::new(
             "spec",
             "!has(self.progressDeadlineSeconds) || self.progressDeadlineSeconds == 2147483647 || \
+             self.progressDeadlineSeconds < 0 || \
              self.progressDeadlineSeconds > (has(self.minReadySeconds) ? self.minReadySeconds : 0)",
             "'must be greater than spec.minReadySeconds (%d), not %d'.format(\
              [has(self.minReadySeconds) ? self.minReadySeconds : 0, self.progressDeadlineSeconds])",
@@ -263,6 +268,7 @@ fn strategy_rules() -> Vec<Rule> {
 /// Writes the rules, and the bounds that their cost limit asks for, into the schema.
 pub(crate) fn apply(root: &mut JSONSchemaProps) {
     bound(root);
+    template::bound(root);
     for rule in rules() {
         if let Some(schema) = find(root, rule.at) {
             schema
@@ -274,7 +280,8 @@ pub(crate) fn apply(root: &mut JSONSchemaProps) {
 }
 
 fn find<'a>(root: &'a mut JSONSchemaProps, path: &str) -> Option<&'a mut JSONSchemaProps> {
-    path.split('.').try_fold(root, |schema, step| {
+    let steps = path.split('.').filter(|step| !step.is_empty());
+    steps.into_iter().try_fold(root, |schema, step| {
         let (name, is_list) = step.strip_suffix("[]").map_or((step, false), |name| (name, true));
         let property = schema.properties.as_mut()?.get_mut(name)?;
         if !is_list {
@@ -320,6 +327,10 @@ fn bound(root: &mut JSONSchemaProps) {
     ] {
         each(path, &|schema| schema.min_length = Some(1));
     }
+    each(
+        "spec.updateStrategy.inPlaceUpdateStrategy.imagePreDownloadParallelism",
+        &|schema| schema.minimum = Some(i32::MIN.into()),
+    );
     each("spec.scaleStrategy.podsToDelete", &|schema| {
         schema.x_kubernetes_list_type = Some("set".to_owned());
     });

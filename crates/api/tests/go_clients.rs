@@ -100,9 +100,11 @@ fn a_default_and_null_never_meet_in_one_schema() {
         }
     }
     let crd = serde_json::to_value(crd()).unwrap();
-    let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
+    let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"];
     let mut defaults = Vec::new();
-    walk("spec", schema, &mut defaults);
+    for part in ["spec", "status"] {
+        walk(part, &schema[part], &mut defaults);
+    }
     defaults.sort();
     assert_eq!(
         defaults,
@@ -114,6 +116,24 @@ fn a_default_and_null_never_meet_in_one_schema() {
             "spec.updateStrategy.maxUnavailable",
             "spec.updateStrategy.partition",
             "spec.updateStrategy.type",
+            "status",
+            "status.expectedUpdatedReplicas",
+            "status.updatedAvailableReplicas",
         ]
     );
+}
+
+#[test]
+fn an_object_without_a_status_is_one_that_no_controller_has_observed() {
+    let crd = serde_json::to_value(crd()).unwrap();
+    let status = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"];
+    let default = &status["default"];
+    assert_eq!(default["observedGeneration"], -1);
+    // The API server takes a default only if it keeps the schema.
+    for required in status["required"].as_array().unwrap() {
+        assert_eq!(default[required.as_str().unwrap()], 0, "{required}");
+    }
+    let read: cloneset_api::CloneSetStatus = serde_json::from_value(default.clone()).unwrap();
+    assert_eq!(read.observed_generation, Some(-1));
+    assert_eq!(read.conditions, None);
 }

@@ -8,11 +8,12 @@
 
 use cloneset_api::{CloneSet, PodTemplate, crd};
 use serde_json::{Value, json};
+use std::sync::LazyLock;
 
-fn spec_schema() -> Value {
+static SPEC_SCHEMA: LazyLock<Value> = LazyLock::new(|| {
     let crd = serde_json::to_value(crd()).unwrap();
     crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"].clone()
-}
+});
 
 fn object_schemas(path: &str, schema: &Value, visit: &mut impl FnMut(&str, &Value)) {
     visit(path, schema);
@@ -66,7 +67,7 @@ fn wrong_types(path: &str, schema: &Value, value: &Value) -> Vec<String> {
 }
 
 fn judged(spec: &Value) -> Vec<String> {
-    wrong_types("spec", &spec_schema(), spec)
+    wrong_types("spec", &SPEC_SCHEMA, spec)
 }
 
 #[test]
@@ -145,9 +146,8 @@ fn a_template_schema_says_nothing_but_types_and_keeps_unknown_fields() {
             assert!(schema[word].is_null(), "{path} has {word}");
         }
     };
-    let spec = spec_schema();
     for name in ["template", "volumeClaimTemplates"] {
-        object_schemas(name, &spec["properties"][name], &mut visit);
+        object_schemas(name, &SPEC_SCHEMA["properties"][name], &mut visit);
     }
     assert!(nodes > 1000, "only {nodes} typed fields");
 }
