@@ -9,6 +9,7 @@ use crate::hooks::Hooks;
 use crate::priority::Priority;
 use crate::rules;
 use crate::scatter::Scatter;
+use crate::template_rules;
 use cloneset_api::names::labels;
 use cloneset_api::{CloneSet, CloneSetSpec, IntOrString, Rounding};
 use cloneset_status::Held;
@@ -110,8 +111,9 @@ impl Desired {
     pub fn parse(cloneset: &CloneSet, existing: i32) -> Self {
         let spec = &cloneset.spec;
         let mut parse = Parse {
-            problems: rules::broken(spec),
+            problems: template_rules::broken(cloneset),
         };
+        parse.problems.extend(rules::broken(spec));
         let selector = parse.selector(spec);
         let (update_type, known_type) = parse.update_type(spec);
         let (claim_templates, unfit) = claim_template::parse(spec);

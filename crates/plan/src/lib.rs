@@ -28,6 +28,7 @@ mod rules;
 mod scale;
 pub mod scatter;
 pub mod snapshot;
+mod template_rules;
 mod update;
 
 pub use action::{

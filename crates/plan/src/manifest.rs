@@ -73,7 +73,7 @@ impl NewPod {
                 .pointer(&format!("/metadata/{field}"))
                 .filter(|value| !value.is_null())
             {
-                metadata.insert(field.into(), value.clone());
+                metadata.insert(field.into(), without_control_keys(field, value.clone()));
             }
         }
         metadata.insert("name".into(), json!(self.name));
@@ -128,6 +128,20 @@ pub fn owner_reference(owner: &CloneSet) -> Value {
 /// A time as the API server and Kruise write it: RFC 3339, whole seconds.
 pub fn rfc3339(time: Timestamp) -> String {
     whole_seconds(time).to_string()
+}
+
+/// Without what would say of every new pod that it is to be deleted, or is in the midst of an update. Admission rejects
+/// such a template; this is for one that is older than the rule.
+fn without_control_keys(field: &str, mut entries: Value) -> Value {
+    let keys: &[&str] = match field {
+        "labels" => &labels::CONTROL,
+        "annotations" => &annotations::CONTROL,
+        _ => &[],
+    };
+    if let Some(entries) = entries.as_object_mut() {
+        entries.retain(|key, _| !keys.contains(&key.as_str()));
+    }
+    entries
 }
 
 fn set(metadata: &mut Map<String, Value>, field: &str, key: &str, value: &str) {
@@ -219,6 +233,29 @@ mod tests {
                     ]
                 }
             })
+        );
+    }
+
+    #[test]
+    fn control_keys_of_the_template_never_reach_a_pod() {
+        let pod = pod_of(
+            "web-hash",
+            json!({"metadata": {
+                "labels": {"app": "web", "apps.kruise.io/specified-delete": "true",
+                           "apps.kruise.io/cloneset-instance-id": "fixed", "pod-template-hash": "other"},
+                "annotations": {"team": "shop", "apps.kruise.io/inplace-update-state": "{}",
+                                "inplace-update-grace": "{}", "apps.kruise.io/container-launch-priority": "Ordered"}
+            }}),
+        );
+        assert_eq!(
+            pod["metadata"]["labels"],
+            json!({"app": "web", "apps.kruise.io/cloneset-instance-id": "bcdfg", "controller-revision-hash": "web-hash",
+                   "pod-template-hash": "hash", "lifecycle.apps.kruise.io/state": "PreparingNormal"})
+        );
+        assert_eq!(
+            pod["metadata"]["annotations"],
+            json!({"team": "shop", "apps.kruise.io/container-launch-priority": "Ordered",
+                   "lifecycle.apps.kruise.io/timestamp": "1970-01-01T00:00:00Z"})
         );
     }
 

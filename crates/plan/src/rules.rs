@@ -2,7 +2,7 @@
 //! (`behaviour.md` 10.2).
 //!
 //! The CRD may have been installed without its rules, or the object be older than they are. Rules about single
-//! counts live in `desired`, where the cautious value is made; a test against a real API server holds both crates to
+//! counts live in `desired`, where the cautious value is made, and those about templates in `template_rules`; a test against a real API server holds both crates to
 //! the same verdicts.
 
 use cloneset_api::{CloneSetSpec, IntOrString, Rounding};
@@ -11,8 +11,7 @@ use std::collections::BTreeSet;
 
 /// Every broken rule.
 pub(crate) fn broken(spec: &CloneSetSpec) -> Vec<Problem> {
-    let mut problems = template(spec);
-    problems.extend(strategy(spec));
+    let mut problems = strategy(spec);
     problems.extend(priorities(spec));
     problems.extend(lists(spec));
     problems.extend(progress_deadline(spec));
@@ -31,38 +30,6 @@ fn problem(
         rule: rule.into(),
         verdict,
     }
-}
-
-/// A pod that ends by itself can never be kept running: nothing sensible can stand in for these.
-fn template(spec: &CloneSetSpec) -> Vec<Problem> {
-    let field = |name: &str| {
-        spec.template
-            .0
-            .pointer(&format!("/spec/{name}"))
-            .filter(|value| !value.is_null())
-    };
-    let mut problems = Vec::new();
-    if let Some(policy) =
-        field("restartPolicy").filter(|policy| !matches!(policy.as_str(), Some("" | "Always")))
-    {
-        let path = "spec.template.spec.restartPolicy";
-        problems.push(problem(
-            path,
-            policy.to_string(),
-            "Always or absent",
-            Verdict::InvalidBlocking,
-        ));
-    }
-    if let Some(deadline) = field("activeDeadlineSeconds") {
-        let path = "spec.template.spec.activeDeadlineSeconds";
-        problems.push(problem(
-            path,
-            deadline.to_string(),
-            "absent",
-            Verdict::InvalidBlocking,
-        ));
-    }
-    problems
 }
 
 /// Zero as written: no number of replicas makes it more.
@@ -90,7 +57,12 @@ fn strategy(spec: &CloneSetSpec) -> Vec<Problem> {
             Verdict::InvalidCautious,
         ));
     }
-    if type_ == Some("InPlaceOnly") && !no_surge {
+    // A surge that is no count or percentage has a problem of its own.
+    let surges = strategy
+        .max_surge
+        .as_ref()
+        .is_some_and(|surge| surge.resolve(i32::MAX, Rounding::Up).is_ok_and(|count| count > 0));
+    if type_ == Some("InPlaceOnly") && surges {
         let value = strategy
             .max_surge
             .as_ref()

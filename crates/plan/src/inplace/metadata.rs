@@ -123,19 +123,10 @@ impl MetadataChange {
     }
 
     fn without_ours(mut self) -> Self {
-        for key in [
-            labels::INSTANCE_ID,
-            labels::REVISION,
-            labels::POD_TEMPLATE_HASH,
-            labels::LIFECYCLE_STATE,
-        ] {
+        for key in labels::CONTROL {
             self.labels.remove(key);
         }
-        for key in [
-            annotations::LIFECYCLE_TIMESTAMP,
-            annotations::IN_PLACE_STATE,
-            annotations::IN_PLACE_GRACE,
-        ] {
+        for key in annotations::CONTROL {
             self.annotations.remove(key);
         }
         self
@@ -208,4 +199,19 @@ fn texts(list: Option<&Value>) -> Vec<String> {
         .flatten()
         .filter_map(|value| value.as_str().map(str::to_owned))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_template_never_says_of_a_running_pod_what_the_controller_says() {
+        let labels = json!({"app": "web", "apps.kruise.io/specified-delete": "true"});
+        let annotations = json!({"team": "shop", "inplace-update-state": "{}"});
+        let to = json!({"metadata": {"labels": labels, "annotations": annotations}});
+        let change = MetadataChange::between(&json!({}), &to);
+        assert_eq!(change.labels.into_keys().collect::<Vec<_>>(), ["app"]);
+        assert_eq!(change.annotations.into_keys().collect::<Vec<_>>(), ["team"]);
+    }
 }

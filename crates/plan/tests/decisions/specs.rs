@@ -1,7 +1,7 @@
 //! Specs that must not be acted on, or only with care.
 
-use crate::scene::{Scene, deeds, waits};
-use cloneset_plan::Desired;
+use crate::scene::{NOW, Scene, deeds, waits};
+use cloneset_plan::{Action, Desired};
 use cloneset_status::Wait;
 use serde_json::{Value, json};
 
@@ -100,6 +100,57 @@ fn a_bad_value_counts_as_the_most_cautious_one() {
     }
     let plan = Scene::of(&json!({"replicas": -1})).pods(3, "new").plan();
     assert_eq!(deeds(&plan), [""; 0], "negative replicas: as many as exist");
+}
+
+#[test]
+fn a_bad_value_has_one_problem_and_that_is_about_itself() {
+    for (strategy, field) in [
+        (
+            json!({"type": "InPlaceOnly", "maxSurge": "0"}),
+            "spec.updateStrategy.maxSurge",
+        ),
+        (
+            json!({"type": "InPlaceOnly", "maxSurge": -1}),
+            "spec.updateStrategy.maxSurge",
+        ),
+        (
+            json!({"type": "InPlaceOnly", "maxSurge": 1}),
+            "spec.updateStrategy.maxSurge",
+        ),
+        (
+            json!({"maxUnavailable": "0", "maxSurge": 0}),
+            "spec.updateStrategy.maxUnavailable",
+        ),
+        (
+            json!({"partition": 2_147_483_648_i64}),
+            "spec.updateStrategy.partition",
+        ),
+    ] {
+        let scene = Scene::of(&json!({ "updateStrategy": strategy }));
+        let desired = Desired::parse(&scene.snapshot().cloneset, 0);
+        let fields: Vec<&str> = desired.problems.iter().map(|problem| problem.field).collect();
+        assert_eq!(fields, [field], "{strategy}");
+    }
+}
+
+#[test]
+fn control_keys_in_a_template_do_not_hold_up_a_release() {
+    let labels = json!({"app": "web", "apps.kruise.io/specified-delete": "true"});
+    let scene = Scene::of(&json!({"replicas": 2, "template": {"metadata": {"labels": labels}}}));
+    let made = scene
+        .plan()
+        .actions
+        .into_iter()
+        .filter_map(|action| match action {
+            Action::CreatePod(pod) => Some(pod.manifest(&scene.snapshot().cloneset, NOW.parse().unwrap())),
+            _ => None,
+        });
+    let marked = made.map(|pod| {
+        pod["metadata"]["labels"]
+            .get("apps.kruise.io/specified-delete")
+            .is_some()
+    });
+    assert_eq!(marked.collect::<Vec<_>>(), [false, false]);
 }
 
 #[test]
