@@ -132,6 +132,8 @@ pub mod conditions {
     pub const PROGRESSING: &str = "Progressing";
     /// Pods that were created did not become ours, so no more are created.
     pub const RUNAWAY_CREATION: &str = "RunawayCreation";
+    /// The template has fields that the API server does not know and drops from every pod.
+    pub const UNKNOWN_FIELDS: &str = "UnknownFields";
     /// The last attempt to create or delete a pod failed (Kruise's type; here cleared on success).
     pub const FAILED_SCALE: &str = "FailedScale";
     /// The last attempt to update a pod failed (Kruise's type; here cleared on success).
@@ -192,6 +194,8 @@ pub mod events {
     pub const FAILED_UPDATE_POD_IN_PLACE: &str = "FailedUpdatePodInPlace";
     /// Pods that were created did not become ours, so no more are created.
     pub const RUNAWAY_CREATION: &str = "RunawayCreation";
+    /// The template has fields that the API server does not know and drops from every pod.
+    pub const UNKNOWN_FIELDS: &str = "UnknownFields";
     /// A pod that should make place for the new revision could not be deleted.
     pub const FAILED_UPDATE_POD_RECREATE: &str = "FailedUpdatePodReCreate";
 }

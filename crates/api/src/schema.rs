@@ -41,13 +41,13 @@ pub(crate) fn label_selector(_: &mut SchemaGenerator) -> Schema {
             "matchLabels": {
                 "type": "object",
                 "nullable": true,
-                "description": "Labels that must all be present with exactly these values.",
+                "description": "Labels that a pod must have, with these values.",
                 "additionalProperties": {"type": "string", "maxLength": 63}
             },
             "matchExpressions": {
                 "type": "array",
                 "nullable": true,
-                "description": "Requirements that must all hold.",
+                "description": "Requirements that the labels of a pod must meet.",
                 "items": {
                     "type": "object",
                     "required": ["key", "operator"],

@@ -13,17 +13,17 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ScaleStrategy {
-    /// Names of pods to delete first. Each must be a pod of this CloneSet; the controller removes a name once
-    /// its pod is gone.
+    /// Names of pods to delete. The controller removes a name from the list once its pod is gone, and a name that is
+    /// no pod of this CloneSet at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pods_to_delete: Option<Vec<String>>,
-    /// Throttles scaling up: no pod is created while this many are unavailable. A number of pods, or a
-    /// percentage of replicas (rounded up). Unset means no limit.
+    /// How many pods may be unavailable while pods are created to scale up: a number of pods, or a percentage of
+    /// replicas (rounded up). The controller creates no pod beyond it. Not set: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::int_or_string")]
     pub max_unavailable: Option<IntOrString>,
-    /// With volume claim templates: a replacement pod gets new claims instead of taking over those of the pod
-    /// that vanished.
+    /// If true, a new pod gets new PVCs, and those of a pod that is gone are deleted. If false, a new pod takes over
+    /// the PVCs of a pod that somebody else deleted.
     #[serde(default, rename = "disablePVCReuse", skip_serializing_if = "Option::is_none")]
     pub disable_pvc_reuse: Option<bool>,
 }
@@ -32,17 +32,17 @@ pub struct ScaleStrategy {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct UpdateStrategy {
-    /// What happens to a pod that is to be updated: ReCreate deletes it and creates a new one;
-    /// InPlaceIfPossible changes it in place where the change allows it and otherwise re-creates it; InPlaceOnly
-    /// never re-creates; OnDelete leaves every pod alone until somebody deletes it.
+    /// How a pod is updated. ReCreate deletes it and creates a new one. InPlaceIfPossible changes it in place if the
+    /// change allows that, and re-creates it otherwise. InPlaceOnly never re-creates. OnDelete updates no pod: new
+    /// pods get the new revision once you delete old ones.
     #[serde(
         rename = "type",
         default = "default_type",
         skip_serializing_if = "Option::is_none"
     )]
     pub type_: Option<String>,
-    /// How many pods stay on their old revision: a number of pods, or a percentage of replicas (rounded up; below
-    /// 100% at least one pod is updated). 0 updates all.
+    /// How many pods stay on the old revision: a number of pods, or a percentage of replicas (rounded up; below 100%
+    /// at least one pod is updated). 0 updates all pods.
     #[serde(default = "default_zero", skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::int_or_string")]
     pub partition: Option<IntOrString>,
@@ -51,21 +51,21 @@ pub struct UpdateStrategy {
     #[serde(default = "default_max_unavailable", skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::int_or_string")]
     pub max_unavailable: Option<IntOrString>,
-    /// How many pods may exist above replicas while something is being replaced: a number of pods, or a
-    /// percentage of replicas (rounded up).
+    /// How many pods may exist above replicas while pods are replaced: a number of pods, or a percentage of replicas
+    /// (rounded up). Pods that are terminating do not count.
     #[serde(default = "default_zero", skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::int_or_string")]
     pub max_surge: Option<IntOrString>,
-    /// Holds the update where it is. Scaling goes on; surge pods are removed.
+    /// Stops the update. Scaling continues.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused: Option<bool>,
     /// Which pods are updated first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priority_strategy: Option<PriorityStrategy>,
-    /// Labels whose bearers are spread over the whole update instead of being updated together.
+    /// Labels: pods with one of them are spread over the whole update instead of being updated one after the other.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scatter_strategy: Option<Vec<ScatterTerm>>,
-    /// Details of in-place updates.
+    /// Settings of in-place updates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_place_update_strategy: Option<InPlaceUpdateStrategy>,
 }
@@ -101,31 +101,32 @@ fn default_max_unavailable() -> Option<IntOrString> {
     Some(IntOrString::String("20%".to_owned()))
 }
 
-/// Which pods are updated first. Weights and order exclude each other.
+/// Which pods are updated first: by weightPriority or by orderPriority, not both.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PriorityStrategy {
-    /// A pod's priority is the sum of the weights of the terms it matches; higher goes first.
+    /// A pod has as its priority the sum of the weights of the terms that select it. Pods of higher priority are
+    /// updated first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight_priority: Option<Vec<WeightTerm>>,
-    /// The first key present among a pod's labels decides its level; within a level the higher trailing number
-    /// of the label's value goes first.
+    /// Label keys. Pods are updated in the order of the first of these keys that they have. Among pods of the same
+    /// key, those with the higher number at the end of the label's value are updated first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order_priority: Option<Vec<OrderTerm>>,
 }
 
-/// A weight for the pods a selector matches.
+/// A weight for the pods that a selector matches.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct WeightTerm {
-    /// 0 to 100.
+    /// The weight, 0 to 100.
     pub weight: i32,
     /// The pods that get the weight.
     #[schemars(schema_with = "schema::label_selector")]
     pub match_selector: LabelSelector,
 }
 
-/// A label key whose value's trailing number orders pods.
+/// A label key by which pods are ordered.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OrderTerm {
@@ -133,7 +134,7 @@ pub struct OrderTerm {
     pub ordered_key: String,
 }
 
-/// A label whose bearers are scattered over the update.
+/// A label whose pods are spread over the update.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ScatterTerm {
@@ -143,51 +144,53 @@ pub struct ScatterTerm {
     pub value: String,
 }
 
-/// Details of in-place updates.
+/// Settings of in-place updates.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct InPlaceUpdateStrategy {
-    /// Seconds between taking a pod out of its Services and changing it. 0 means no wait.
+    /// How many seconds a pod is out of service before its containers are changed. 0: changed at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grace_period_seconds: Option<i32>,
-    /// Kept for clients that write it; v1alpha1 configures image pre-download by annotations instead.
+    /// Accepted and ignored: images are not pulled ahead of an update.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::int_or_string")]
     pub image_pre_download_parallelism: Option<IntOrString>,
-    /// Kept for clients that write it; v1alpha1 configures image pre-download by annotations instead.
+    /// Accepted and ignored: images are not pulled ahead of an update.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_pre_download_timeout_seconds: Option<i32>,
-    /// Kept for clients that write it; v1alpha1 configures image pre-download by annotations instead.
+    /// Accepted and ignored: images are not pulled ahead of an update.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_pre_download_min_updated_ready_pods: Option<i32>,
 }
 
-/// Points in a pod's life at which somebody else has a say.
+/// Lifecycle hooks: labels or finalizers that pause a pod before it is deleted, updated or put into service.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Lifecycle {
-    /// Before the controller deletes a pod.
+    /// Pauses a pod before the controller deletes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pre_delete: Option<LifecycleHook>,
-    /// Before and after an in-place update.
+    /// Pauses a pod before and after an in-place update.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_place_update: Option<LifecycleHook>,
-    /// Before a new pod counts as available.
+    /// Pauses a new pod before it counts as available.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pre_normal: Option<LifecycleHook>,
 }
 
-/// Labels and finalizers by which somebody else holds a pod back.
+/// The labels and finalizers of a hook.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LifecycleHook {
-    /// Labels; the pod is held while one of them has exactly this value.
+    /// Labels. preDelete and inPlaceUpdate pause a pod while it has one of them with this value; preNormal pauses it
+    /// until it has all of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub labels_handler: Option<BTreeMap<String, String>>,
-    /// Finalizers; the pod is held while one of them is on it.
+    /// Finalizers. preDelete and inPlaceUpdate pause a pod while it has one of them; preNormal pauses it until it has
+    /// all of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finalizers_handler: Option<Vec<String>>,
-    /// Takes the pod out of its Services while it is held.
+    /// If true, the pod is out of service while the hook pauses it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mark_pod_not_ready: Option<bool>,
 }

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// What the CloneSet should be.
+/// The desired state.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "apps.kruise.io",
@@ -35,7 +35,7 @@ use std::collections::BTreeMap;
     status = "CloneSetStatus",
     derive = "PartialEq",
     crates(kube_core = "::kube_core", k8s_openapi = "::k8s_openapi"),
-    doc = "CloneSet runs pods of one template and moves them to a new version as far as its partition allows.",
+    doc = "CloneSet runs a number of pods from one template and updates them, in place or by re-creation, as far as the partition allows.",
     scale(
         spec_replicas_path = ".spec.replicas",
         status_replicas_path = ".status.replicas",
@@ -77,38 +77,38 @@ use std::collections::BTreeMap;
 )]
 #[serde(rename_all = "camelCase")]
 pub struct CloneSetSpec {
-    /// How many pods there should be.
+    /// The number of pods.
     #[serde(default = "default_replicas", skip_serializing_if = "Option::is_none")]
     pub replicas: Option<i32>,
-    /// Which pods belong to this CloneSet. Must match the template's labels and cannot be changed.
+    /// Which pods belong to this CloneSet. It must match the labels of the template, and cannot be changed.
     #[schemars(schema_with = "schema::label_selector")]
     pub selector: LabelSelector,
-    /// The pod to run. Changing it makes a new revision and starts an update.
+    /// The pod template. A change makes a new revision and starts an update.
     pub template: PodTemplate,
-    /// Claims every pod gets of its own, mounted under the template's name.
+    /// PVC templates. Each pod gets its own PVC from each of them, as a volume with the name of the template.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::volume_claim_templates")]
     pub volume_claim_templates: Option<Vec<Value>>,
-    /// How pods are added and removed.
+    /// How pods are created and deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scale_strategy: Option<ScaleStrategy>,
-    /// How pods move to a new revision.
+    /// How pods are updated to a new revision.
     #[serde(default)]
     pub update_strategy: UpdateStrategy,
-    /// How many revisions that no pod uses are kept.
+    /// How many revisions without pods are kept.
     #[serde(
         default = "default_revision_history_limit",
         skip_serializing_if = "Option::is_none"
     )]
     pub revision_history_limit: Option<i32>,
-    /// Seconds a pod must have been ready before it counts as available.
+    /// How many seconds a pod must be ready before it counts as available.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_ready_seconds: Option<i32>,
-    /// Points in a pod's life at which somebody else has a say.
+    /// Lifecycle hooks: labels or finalizers that pause a pod before it is deleted, updated or put into service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lifecycle: Option<Lifecycle>,
-    /// Seconds after which an update that is not complete is told as such by the Progressing condition. Unset turns it
-    /// off.
+    /// How many seconds an update may take before the Progressing condition reports ProgressDeadlineExceeded. Not set:
+    /// no deadline.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress_deadline_seconds: Option<i32>,
 }
@@ -123,18 +123,18 @@ fn default_revision_history_limit() -> Option<i32> {
     Some(10)
 }
 
-/// What the CloneSet is. Counters never include pods that have finished or are terminating.
+/// The observed state. Pods that have finished or are terminating are never counted.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CloneSetStatus {
-    /// The generation of the object this status was computed from; -1 until the controller has looked at it.
+    /// The generation that the controller observed last; -1 if it has not observed the CloneSet yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Pods that exist.
+    /// The number of pods.
     pub replicas: i32,
     /// Pods that are ready.
     pub ready_replicas: i32,
-    /// Pods that have been ready for minReadySeconds and are in normal service.
+    /// Pods that have been ready for minReadySeconds and are in the lifecycle state Normal.
     pub available_replicas: i32,
     /// Pods of the update revision.
     pub updated_replicas: i32,
@@ -143,22 +143,22 @@ pub struct CloneSetStatus {
     /// Pods of the update revision that are available.
     #[serde(default)]
     pub updated_available_replicas: i32,
-    /// Pods that the partition wants on the update revision.
+    /// Pods that should have the update revision: replicas minus partition.
     #[serde(default)]
     pub expected_updated_replicas: i32,
-    /// Name of the ControllerRevision the template stands for.
+    /// Name of the ControllerRevision that records the template.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub update_revision: Option<String>,
-    /// Name of the ControllerRevision that pods held back by the partition stay on.
+    /// Name of the ControllerRevision of the pods that the partition keeps on the old revision.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub current_revision: Option<String>,
-    /// How often a new revision's name was taken by other content.
+    /// How many names of new revisions were taken by other objects.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub collision_count: Option<i32>,
-    /// What is true of the CloneSet as a whole.
+    /// Conditions of the CloneSet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conditions: Option<Vec<Condition>>,
-    /// The selector as text, for the scale subresource.
+    /// The selector as text, for the scale subresource and autoscalers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label_selector: Option<String>,
 }
@@ -167,7 +167,7 @@ pub struct CloneSetStatus {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Condition {
-    /// What the condition is about.
+    /// Type of the condition.
     #[serde(rename = "type")]
     pub type_: String,
     /// True, False or Unknown.
@@ -180,10 +180,10 @@ pub struct Condition {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::nullable_time")]
     pub last_transition_time: Option<Time>,
-    /// One word for machines.
+    /// Why, in one word.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// A sentence for people.
+    /// What happened, to which object, why, and what to do next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 }

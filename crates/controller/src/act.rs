@@ -6,10 +6,11 @@
 //! `perform`'s business; nothing about pods is decided here.
 
 use crate::backoff::{self, Backoff};
+use crate::dry_run;
 use crate::holds::{Task, Work};
 use crate::index::Kind;
 use crate::memory::Memory;
-use crate::perform::{Written, create_revision, perform, rehearse, renumber};
+use crate::perform::{Written, create_revision, perform, renumber};
 use crate::send::WriteError;
 use crate::wiring::Context;
 use crate::writes::{Expect, Mark};
@@ -202,6 +203,7 @@ pub async fn act(context: &Context, cloneset: &CloneSet, memory: &mut Memory, pl
         possible.partition(|action| matches!(action, Action::CreatePod(_) | Action::CreateClaim(_)));
     acting.carry_out(&others).await;
     acting.claims_follow(plan).await;
+    acting.look_for_unknown_fields(&creations).await;
     acting.create(&creations).await;
     acting.acted
 }
@@ -262,7 +264,7 @@ impl Acting<'_> {
         if self.memory.rehearsed.contains(revision) {
             return true;
         }
-        match rehearse(self.context, self.cloneset, pod).await {
+        match dry_run::ask(self.context, self.cloneset, self.memory, pod).await {
             Ok(Some(runaway)) => {
                 self.acted.altered = Some(runaway);
                 false
@@ -280,6 +282,31 @@ impl Acting<'_> {
                     .failed
                     .push((Attempt::Rehearsal(revision.clone()), error));
                 false
+            }
+        }
+    }
+
+    /// Asks once for each revision which fields of its template the API server does not know. The pods are created
+    /// whatever it says; only one that does not answer, or asks to come back later, is sent nothing more.
+    async fn look_for_unknown_fields(&mut self, creations: &[&Action]) {
+        for action in creations {
+            let Action::CreatePod(pod) = action else { continue };
+            let revision = &pod.revision.name;
+            if self.memory.unknown_fields.contains_key(revision) || self.stop.load(Ordering::Relaxed) {
+                continue;
+            }
+            match dry_run::ask(self.context, self.cloneset, self.memory, pod).await {
+                Ok(None) => drop(self.memory.rehearsed.insert(revision.clone())),
+                Err(error @ (WriteError::NotLeading | WriteError::Throttled { .. })) => {
+                    self.stop.store(true, Ordering::Relaxed);
+                    self.acted
+                        .failed
+                        .push((Attempt::Rehearsal(revision.clone()), error));
+                }
+                // The creation itself shows what is wrong with the pod.
+                Ok(Some(_)) | Err(_) => {
+                    self.memory.unknown_fields.entry(revision.clone()).or_default();
+                }
             }
         }
     }

@@ -10,6 +10,7 @@ pub mod backoff;
 pub mod claims;
 pub mod clearance;
 pub mod client;
+pub mod dry_run;
 pub mod events;
 pub mod first_view;
 pub mod gates;

@@ -56,6 +56,8 @@ pub struct Memory {
     pub searched_in_term: u64,
     /// Revisions of which the API server would take a pod, as a rehearsal has shown.
     pub rehearsed: BTreeSet<String>,
+    /// Fields that the API server does not know in the templates of the revisions that it was asked about.
+    pub unknown_fields: BTreeMap<String, Vec<String>>,
     /// Why no pod is created until the spec changes.
     pub runaway: Option<Runaway>,
     /// UIDs of pods that were created and not seen yet.

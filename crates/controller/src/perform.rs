@@ -109,18 +109,6 @@ pub(crate) fn preconditions(uid: &str, resource_version: Option<&str>) -> Precon
     }
 }
 
-/// Asks whether the API server would take this pod, and whether it would store what ties it to us.
-pub async fn rehearse(
-    context: &Context,
-    cloneset: &CloneSet,
-    pod: &NewPod,
-) -> Result<Option<Runaway>, WriteError> {
-    let target = Target::of::<Pod>(namespace(cloneset), "pods");
-    let manifest = pod.manifest(cloneset, context.now());
-    let stored: Pod = send::rehearse(context, &target, &manifest).await?;
-    Ok(altered(cloneset, pod, &manifest, &stored))
-}
-
 async fn create_pod(context: &Context, cloneset: &CloneSet, pod: &NewPod) -> Result<Written, WriteError> {
     let target = Target::of::<Pod>(namespace(cloneset), "pods");
     let manifest = pod.manifest(cloneset, context.now());
@@ -147,7 +135,7 @@ async fn create_pod(context: &Context, cloneset: &CloneSet, pod: &NewPod) -> Res
 
 /// What ties a pod to us and was not stored as it was sent: then no number of pods would ever be enough. Anything else
 /// an admission webhook may change as it likes.
-fn altered(cloneset: &CloneSet, pod: &NewPod, sent: &Value, stored: &Pod) -> Option<Runaway> {
+pub(crate) fn altered(cloneset: &CloneSet, pod: &NewPod, sent: &Value, stored: &Pod) -> Option<Runaway> {
     if stored.controlling_cloneset() == Some(uid(cloneset)) {
         let what = altered_label(&cloneset.spec.selector, sent, stored)?;
         Some(Runaway::altered(&pod.name, &what))

@@ -20,7 +20,7 @@ use cloneset_api::names::{conditions, events};
 use cloneset_api::{CloneSet, CloneSetStatus};
 use cloneset_plan::{DeleteReason, Desired, OutReason, Plan};
 use cloneset_status::progress::deadline;
-use cloneset_status::{Observed, Runaway, Wait, compute};
+use cloneset_status::{Observed, Runaway, Wait, compute, unknown_fields};
 use jiff::Timestamp;
 use kube::api::{PartialObjectMeta, Patch};
 use kube::runtime::events::EventType;
@@ -88,6 +88,7 @@ pub async fn report(
         });
     }
     write(context, cloneset, &status, memory).await?;
+    tell_unknown_fields(context, cloneset, &status);
     Ok(Reported { rest: None, deadline })
 }
 
@@ -124,7 +125,11 @@ fn status(
         ..known
     };
     let stored = cloneset.status.clone().unwrap_or_default();
-    compute(&stored, observed, context.now())
+    let mut status = compute(&stored, observed, context.now());
+    let revision = status.update_revision.as_ref();
+    let found = revision.and_then(|revision| memory.unknown_fields.get(revision));
+    unknown_fields::set(&mut status, found.map(Vec::as_slice), context.now());
+    status
 }
 
 /// Deletions for an update are an update's business. Without an attempt the question is about a success, of which only
@@ -212,9 +217,11 @@ fn left_undone(plan: &Plan, acted: &Acted) -> bool {
 fn refusal(plan: &Plan, acted: &Acted, failures: u32) -> Option<Result<(), String>> {
     let tries = |work: Work| matches!(work, Work::Create | Work::Rehearsal);
     let mine = acted.failed.iter().filter(|(attempt, _)| tries(attempt.work()));
-    let refused = mine
-        .clone()
-        .find(|(_, error)| matches!(error, WriteError::Refused(_) | WriteError::Malformed(_)));
+    // A revision has the labels of its template: one that is rejected can have no pod.
+    let refused = acted.failed.iter().find(|(attempt, error)| {
+        (tries(attempt.work()) || attempt.work() == Work::Revision)
+            && matches!(error, WriteError::Refused(_) | WriteError::Malformed(_))
+    });
     if let Some((attempt, error)) = refused {
         // Once may be a service account or a namespace that is still being made.
         return complaint(attempt, error, failures)
@@ -390,6 +397,15 @@ fn tell_runaway(context: &Context, cloneset: &CloneSet, runaway: Option<&Runaway
     if let Some(runaway) = runaway.filter(|_| !cloneset.status.as_ref().is_some_and(told)) {
         let kind = (EventType::Warning, events::RUNAWAY_CREATION, "CreatePod");
         leave(context, cloneset, kind, runaway.message.clone(), None);
+    }
+}
+
+/// Reports unknown fields once: the status that was just written names them from then on.
+fn tell_unknown_fields(context: &Context, cloneset: &CloneSet, status: &CloneSetStatus) {
+    let before = cloneset.status.as_ref().and_then(unknown_fields::told);
+    if let Some(message) = unknown_fields::told(status).filter(|message| before != Some(*message)) {
+        let kind = (EventType::Warning, events::UNKNOWN_FIELDS, "CreatePod");
+        leave(context, cloneset, kind, message.to_owned(), None);
     }
 }
 

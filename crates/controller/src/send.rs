@@ -107,16 +107,26 @@ pub async fn create<T: DeserializeOwned>(
     target: &Target,
     object: &Value,
 ) -> Result<T, WriteError> {
-    post(context, "create", target, object, false).await
+    post(context, "create", target, object, None).await
+}
+
+/// What the API server makes of fields that it does not know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FieldValidation {
+    /// It rejects the object and names them.
+    Strict,
+    /// It drops them.
+    Warn,
 }
 
 /// Asks whether an object would be created, and gives what would be stored; nothing is.
-pub async fn rehearse<T: DeserializeOwned>(
+pub async fn dry_run<T: DeserializeOwned>(
     context: &Context,
     target: &Target,
     object: &Value,
+    validation: FieldValidation,
 ) -> Result<T, WriteError> {
-    post(context, "rehearse", target, object, true).await
+    post(context, "rehearse", target, object, Some(validation)).await
 }
 
 async fn post<T: DeserializeOwned>(
@@ -124,16 +134,23 @@ async fn post<T: DeserializeOwned>(
     verb: &'static str,
     target: &Target,
     object: &Value,
-    dry_run: bool,
+    dry_run: Option<FieldValidation>,
 ) -> Result<T, WriteError> {
     let params = PostParams {
         field_manager: Some(FIELD_MANAGER.to_owned()),
-        dry_run,
+        dry_run: dry_run.is_some(),
     };
     let text = serde_json::to_string(object).map_err(|error| WriteError::Malformed(error.to_string()))?;
-    let request = Request::new(&target.path)
+    let mut request = Request::new(&target.path)
         .create(&params, as_go_writes_it(&text).into_bytes())
         .map_err(malformed)?;
+    if dry_run == Some(FieldValidation::Strict) {
+        // The client has no parameter for it. The dry run made sure that there is a query.
+        let uri = format!("{}&fieldValidation=Strict", request.uri());
+        *request.uri_mut() = uri
+            .parse()
+            .map_err(|error: http::uri::InvalidUri| WriteError::Malformed(error.to_string()))?;
+    }
     bounded(context, verb, target, context.client.request(request)).await
 }
 

@@ -63,6 +63,18 @@ impl NewPod {
         self
     }
 
+    /// The object for a strict dry run: with the unknown fields of the template's metadata, and beside it, that a pod is
+    /// created without, so that the API server names them too.
+    pub fn strict_manifest(&self, owner: &CloneSet, now: Timestamp) -> Value {
+        let mut manifest = self.manifest(owner, now);
+        let template = &self.revision.template;
+        add_others(&mut manifest, Some(template), &TEMPLATE);
+        if let Some(metadata) = manifest.get_mut("metadata") {
+            add_others(metadata, template.get("metadata"), &METADATA);
+        }
+        manifest
+    }
+
     /// The object to POST, controlled by `owner`.
     pub fn manifest(&self, owner: &CloneSet, now: Timestamp) -> Value {
         let template = &self.revision.template;
@@ -103,6 +115,27 @@ impl NewPod {
     }
 }
 
+/// Fields of `metadata` that Kubernetes knows.
+const METADATA: [&str; 15] = [
+    "annotations",
+    "creationTimestamp",
+    "deletionGracePeriodSeconds",
+    "deletionTimestamp",
+    "finalizers",
+    "generateName",
+    "generation",
+    "labels",
+    "managedFields",
+    "name",
+    "namespace",
+    "ownerReferences",
+    "resourceVersion",
+    "selfLink",
+    "uid",
+];
+/// Fields of a template that Kubernetes knows, or that Go clients write.
+const TEMPLATE: [&str; 5] = ["apiVersion", "kind", "metadata", "spec", "status"];
+
 /// The value of the revision label.
 pub(crate) fn revision_label(revision: &str, short_hash: bool) -> &str {
     if short_hash || revision.len() > MAX_LABEL_VALUE {
@@ -142,6 +175,15 @@ fn without_control_keys(field: &str, mut entries: Value) -> Value {
         entries.retain(|key, _| !keys.contains(&key.as_str()));
     }
     entries
+}
+
+/// Adds the fields of `from` but for the known ones.
+fn add_others(to: &mut Value, from: Option<&Value>, known: &[&str]) {
+    let others = from.and_then(Value::as_object).into_iter().flatten();
+    let others = others.filter(|(name, _)| !known.contains(&name.as_str()));
+    if let Some(to) = to.as_object_mut() {
+        to.extend(others.map(|(name, value)| (name.clone(), value.clone())));
+    }
 }
 
 fn set(metadata: &mut Map<String, Value>, field: &str, key: &str, value: &str) {
@@ -257,6 +299,24 @@ mod tests {
             json!({"team": "shop", "apps.kruise.io/container-launch-priority": "Ordered",
                    "lifecycle.apps.kruise.io/timestamp": "1970-01-01T00:00:00Z"})
         );
+    }
+
+    #[test]
+    fn a_strict_dry_run_carries_the_unknown_fields_that_a_pod_is_made_without() {
+        let revision = Arc::new(RevisionTemplate {
+            name: "web-hash".into(),
+            template: json!({
+                "metadata": {"name": "ignored", "labels": {"app": "web"}, "anotations": {}},
+                "spec": {"containers": []}, "specs": 1, "status": {}
+            }),
+        });
+        let pod = NewPod::new("web", "bcdfg".into(), &revision, false);
+        let mut strict = pod.strict_manifest(&owner(), Timestamp::UNIX_EPOCH);
+        assert_eq!(strict["specs"], 1);
+        assert_eq!(strict["metadata"]["anotations"], json!({}));
+        strict.as_object_mut().unwrap().remove("specs");
+        strict["metadata"].as_object_mut().unwrap().remove("anotations");
+        assert_eq!(strict, pod.manifest(&owner(), Timestamp::UNIX_EPOCH));
     }
 
     #[test]

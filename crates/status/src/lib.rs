@@ -12,6 +12,7 @@ pub mod phase;
 pub mod progress;
 pub mod selector;
 pub mod start_failure;
+pub mod unknown_fields;
 pub mod unready;
 pub mod why;
 

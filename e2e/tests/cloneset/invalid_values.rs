@@ -250,8 +250,6 @@ fn rules_about_selectors() -> Vec<Rule> {
     let requirement = |operator: &str, values: Value| json!({"matchExpressions": [{"key": "app", "operator": operator, "values": values}]});
     let values = "spec.selector.matchExpressions: Invalid value: operators In and NotIn need values, Exists and \
                   DoesNotExist take none";
-    let mismatch = "spec.template.metadata.labels: Invalid value: must meet every requirement of \
-                    spec.selector.matchExpressions";
     vec![
         rule(
             place,
@@ -262,20 +260,22 @@ fn rules_about_selectors() -> Vec<Rule> {
         rule(
             place,
             json!({"matchLabels": {"app": "other"}}),
-            "spec.template.metadata.labels: Invalid value: must carry every label of spec.selector.matchLabels with its \
-             value",
+            "spec.template.metadata.labels: Invalid value: must have label app=other, which spec.selector.matchLabels \
+             requires",
             json!({"matchLabels": {"app": "web"}}),
         ),
         rule(
             place,
             requirement("NotIn", json!(["web"])),
-            mismatch,
+            "spec.template.metadata.labels: Invalid value: must meet the requirement app NotIn [web] of \
+             spec.selector.matchExpressions",
             requirement("NotIn", json!(["other"])),
         ),
         rule(
             place,
             requirement("DoesNotExist", json!([])),
-            mismatch,
+            "spec.template.metadata.labels: Invalid value: must meet the requirement app DoesNotExist of \
+             spec.selector.matchExpressions",
             requirement("In", json!(["other", "web"])),
         ),
         rule(
@@ -300,7 +300,81 @@ fn rules_about_selectors() -> Vec<Rule> {
 }
 
 fn rules_about_templates() -> Vec<Rule> {
+    let containers = "spec.template.spec.containers";
+    let main = || json!({"name": "main", "image": "web:v1"});
+    let of_env = |value: Value| json!([{"name": "main", "image": "web:v1", "env": [{"name": "PORT", "value": value}]}]);
+    let of_cpu =
+        |cpu: Value| json!([{"name": "main", "image": "web:v1", "resources": {"limits": {"cpu": cpu}}}]);
+    let labels = |key: &str, value: &str| json!({"app": "web", key: value});
     vec![
+        rule(
+            containers,
+            json!([]),
+            "spec.template.spec.containers in body should have at least 1 items",
+            json!([main()]),
+        ),
+        rule(
+            containers,
+            json!([{"name": "main"}]),
+            "spec.template.spec.containers[0].image: Required value",
+            json!([main()]),
+        ),
+        rule(
+            containers,
+            json!([main(), main()]),
+            r#"spec.template.spec.containers[1]: Duplicate value: {"name":"main"}"#,
+            json!([main(), {"name": "other", "image": "web:v1"}]),
+        ),
+        rule(
+            "spec.template.spec.initContainers",
+            json!([main()]),
+            "spec.template.spec.initContainers: Invalid value: must not repeat the name of a container: main",
+            json!([{"name": "init", "image": "web:v1"}]),
+        ),
+        rule(
+            containers,
+            of_env(json!(8080)),
+            "spec.template.spec.containers[0].env[0].value in body must be of type string",
+            of_env(json!("8080")),
+        ),
+        rule(
+            containers,
+            of_cpu(json!("1 core")),
+            "spec.template.spec.containers[0].resources.limits.cpu in body should match",
+            of_cpu(json!(0.5)),
+        ),
+        rule(
+            "spec.template.metadata.annotations",
+            json!({"prometheus.io/scrape": true}),
+            "spec.template.metadata.annotations.prometheus.io/scrape in body must be of type string",
+            json!({"prometheus.io/scrape": "true"}),
+        ),
+        rule(
+            "spec.template.metadata.labels",
+            labels("tier", "front end"),
+            "spec.template.metadata.labels.tier in body should match",
+            labels("tier", ""),
+        ),
+        rule(
+            "spec.template.metadata.labels",
+            labels("apps.kruise.io/specified-delete", "true"),
+            "spec.template.metadata.labels: Invalid value: must not have label apps.kruise.io/specified-delete: the \
+             controller keeps the state of a pod in it; remove it from the template",
+            labels("hook.example.com/blocker", "true"),
+        ),
+        rule(
+            "spec.template.metadata.annotations",
+            json!({"apps.kruise.io/inplace-update-state": "{}"}),
+            "spec.template.metadata.annotations: Invalid value: must not have annotation \
+             apps.kruise.io/inplace-update-state",
+            json!({"apps.kruise.io/container-launch-priority": "Ordered"}),
+        ),
+        rule(
+            "spec.volumeClaimTemplates",
+            json!([{"metadata": {"name": "a"}}, {"metadata": {"name": "a"}}]),
+            "spec.volumeClaimTemplates: Invalid value: must not have two templates of one name",
+            json!([{"metadata": {"name": "a"}}, {"metadata": {"name": "b"}}]),
+        ),
         rule(
             "spec.template.spec.restartPolicy",
             json!("Never"),

@@ -239,13 +239,22 @@ fn selectors() -> Vec<(&'static str, Vec<Value>)> {
 }
 
 fn templates() -> Vec<(&'static str, Vec<Value>)> {
-    let labels = json!([{"app": "drawn"}, {"app": "drawn", "more": ""}, {"app": "other"}, {}, null]);
+    let labels = json!([
+        {"app": "drawn"}, {"app": "drawn", "more": ""}, {"app": "other"}, {}, null,
+        {"app": "drawn", "more": "two words"}, {"app": "drawn", "apps.kruise.io/specified-delete": ""}
+    ]);
+    let main = json!({"name": "main", "image": "web:v1"});
+    let containers = json!([
+        [main], [main], [main, {"name": "other", "image": "web:v1"}],
+        [], [main, main], [{"name": "main"}], [{"name": "main", "image": ""}], [{"name": "", "image": "web:v1"}]
+    ]);
     vec![
         ("spec.template.metadata.labels", values(labels)),
         (
             "spec.template.metadata",
             values(json!([{"labels": {"app": "drawn"}, "creationTimestamp": null}, null])),
         ),
+        ("spec.template.spec.containers", values(containers)),
         (
             "spec.template.spec.restartPolicy",
             values(json!(["Always", "", null, "Never", "OnFailure", "always"])),

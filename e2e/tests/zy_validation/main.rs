@@ -159,7 +159,7 @@ fn real_versions() -> Result<Value> {
 
 /// As somebody had it who installed the CRD before it had rules.
 fn without_rules(mut schema: Value) -> Value {
-    const RULES: [&str; 11] = [
+    const RULES: [&str; 13] = [
         // The scale subresource brings a rule of its own: replicas are not negative.
         "scale",
         "x-kubernetes-validations",
@@ -168,7 +168,9 @@ fn without_rules(mut schema: Value) -> Value {
         "enum",
         "minimum",
         "maximum",
+        "minItems",
         "minLength",
+        "pattern",
         "maxLength",
         "maxItems",
         "maxProperties",

@@ -232,6 +232,20 @@ fn templates() -> Vec<Slip> {
         )
         .with_a_release(),
         Slip::new(
+            "no-containers",
+            "spec.template.spec.containers",
+            json!([]),
+            "spec.template.spec.containers: [] must be at least one container",
+            json!([{"name": "main", "image": e2e::fixtures::OLD}]),
+        ),
+        Slip::new(
+            "label-value",
+            "spec.template.metadata.labels",
+            json!({"app": NAME, "tier": "front end"}),
+            "spec.template.metadata.labels: tier=\"front end\" must be at most 63 letters, digits, '-', '_' and '.'",
+            json!({"app": NAME}),
+        ),
+        Slip::new(
             "restart-never",
             "spec.template.spec.restartPolicy",
             json!("Never"),

@@ -23,6 +23,7 @@ mod refusals;
 mod runaway;
 mod server;
 mod told;
+mod unknown_fields;
 mod unready;
 mod views;
 

@@ -1,0 +1,88 @@
+//! Asks the API server, once for each revision, whether it would take a pod of it and which fields it does not know.
+//!
+//! The first question is strict (`fieldValidation=Strict`). A pod with an unknown field is made all the same, so only a
+//! second question, asked in that case alone, tells whether it would be taken. What follows is the caller's business.
+
+use crate::memory::Memory;
+use crate::perform::altered;
+use crate::send::{self, FieldValidation, Target, WriteError};
+use crate::wiring::Context;
+use cloneset_api::CloneSet;
+use cloneset_plan::NewPod;
+use cloneset_status::{Pod, Runaway};
+
+/// Would the API server take this pod, and store what ties it to us? Unknown fields go to the memory.
+pub async fn ask(
+    context: &Context,
+    cloneset: &CloneSet,
+    memory: &mut Memory,
+    pod: &NewPod,
+) -> Result<Option<Runaway>, WriteError> {
+    let revision = &pod.revision.name;
+    let mut answer = one(context, cloneset, pod, FieldValidation::Strict).await;
+    let unknown = match &answer {
+        Err(WriteError::Refused(message)) => unknown_fields(message),
+        _ => Vec::new(),
+    };
+    let is_clear = matches!(
+        answer,
+        Ok(_) | Err(WriteError::Refused(_) | WriteError::OverQuota(_) | WriteError::AlreadyExists)
+    );
+    if !unknown.is_empty() {
+        answer = one(context, cloneset, pod, FieldValidation::Warn).await;
+    }
+    if is_clear {
+        memory.unknown_fields.insert(revision.clone(), unknown);
+    }
+    answer
+}
+
+async fn one(
+    context: &Context,
+    cloneset: &CloneSet,
+    pod: &NewPod,
+    validation: FieldValidation,
+) -> Result<Option<Runaway>, WriteError> {
+    let target = Target::of::<Pod>(cloneset.metadata.namespace.as_deref(), "pods");
+    let manifest = match validation {
+        FieldValidation::Strict => pod.strict_manifest(cloneset, context.now()),
+        FieldValidation::Warn => pod.manifest(cloneset, context.now()),
+    };
+    let stored: Pod = send::dry_run(context, &target, &manifest, validation).await?;
+    Ok(altered(cloneset, pod, &manifest, &stored))
+}
+
+/// The unknown fields that a strict answer names, as paths in the CloneSet. The API server gives them in its message
+/// only: `strict decoding error: unknown field "spec.containers[0].resource", unknown field …`.
+fn unknown_fields(message: &str) -> Vec<String> {
+    let Some((_, errors)) = message.split_once("strict decoding error: ") else {
+        return Vec::new();
+    };
+    let fields = errors.split("unknown field \"").skip(1);
+    fields
+        .filter_map(|field| field.split('"').next())
+        .map(|path| format!("spec.template.{path}"))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_paths_of_a_strict_answer_are_those_of_the_cloneset() {
+        let message = "Pod in version \"v1\" cannot be handled as a Pod: strict decoding error: unknown field \
+                       \"metadata.foo\", unknown field \"spec.containers[0].livenessProb\"";
+        assert_eq!(
+            unknown_fields(message),
+            [
+                "spec.template.metadata.foo",
+                "spec.template.spec.containers[0].livenessProb"
+            ]
+        );
+        assert_eq!(
+            unknown_fields("Pod \"web-x\" is invalid: unknown field \"a\""),
+            [""; 0]
+        );
+    }
+}
