@@ -1,6 +1,7 @@
 //! Carrying out a plan: the controller's third step, on plain data, with the oracle looking at each write.
 
 use crate::census::{Census, image_of};
+use crate::client_view;
 use crate::failure::Failure;
 use crate::kubelet::{GRACE_SECONDS, later};
 use crate::oracle::Oracle;
@@ -9,7 +10,9 @@ use crate::words::{Deed, version_of};
 use crate::world::World;
 use cloneset_api::names::annotations::CLAIM_TEMPLATE_HASH;
 use cloneset_plan::{Action, NewPod, Plan, PodDeletion, Pruning, Release, RevisionWrite};
+use cloneset_status::Pod;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// What acting did.
 #[derive(Clone, Debug, Default)]
@@ -55,7 +58,9 @@ impl World {
                 acted.raced = true;
                 break;
             }
+            let before: Vec<Arc<Pod>> = self.store.pods().cloned().collect();
             let written = self.carry_out(action)?;
+            self.judge_as_client(&before)?;
             lacking.extend(id.filter(|_| written.is_err()));
             match written {
                 Ok(deed) => acted.deeds.push(deed),
@@ -187,6 +192,13 @@ impl World {
     fn version_of_revision(&self, name: &str) -> String {
         let template = self.store.revision(name).and_then(|revision| revision.template());
         version_of(template.map_or("", image_of))
+    }
+
+    /// Fails with the story when the write that was just made breaks a promise to the clients of the Service.
+    fn judge_as_client(&self, before: &[Arc<Pod>]) -> Result<(), Failure> {
+        let after: Vec<Arc<Pod>> = self.store.pods().cloned().collect();
+        client_view::judge(&self.store.cloneset, before, &after, self.decided_at)
+            .map_err(|rule| self.failure(rule))
     }
 
     /// Fails with the story when a promise is broken.

@@ -8,6 +8,7 @@
 mod act;
 mod census;
 mod claims;
+mod client_view;
 mod failure;
 mod in_place;
 mod kubelet;
