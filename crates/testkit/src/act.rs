@@ -37,7 +37,7 @@ impl World {
             match self.write_revision(write) {
                 Ok(deed) => acted.deeds.push(deed),
                 Err(Refusal::AlreadyExists) => acted.name_collision = true,
-                Err(Refusal::Raced | Refusal::Quota) => acted.raced = true,
+                Err(Refusal::Raced | Refusal::Quota | Refusal::Denied) => acted.raced = true,
             }
             if acted.name_collision || acted.raced {
                 return Ok(acted);
@@ -54,18 +54,25 @@ impl World {
             if id.is_some_and(|id| acted.refused.is_some() || lacking.contains(id)) {
                 continue;
             }
+            if self.backs_off_from(action) {
+                continue;
+            }
             if self.dies_here() {
                 acted.raced = true;
                 break;
             }
             let before: Vec<Arc<Pod>> = self.store.pods().cloned().collect();
-            let written = self.carry_out(action)?;
+            let written = if self.denies(action) {
+                Err(Refusal::Denied)
+            } else {
+                self.carry_out(action)?
+            };
             self.judge_as_client(&before)?;
             lacking.extend(id.filter(|_| written.is_err()));
             match written {
                 Ok(deed) => acted.deeds.push(deed),
                 Err(Refusal::Quota) => acted.refused = Some("exceeded quota".to_owned()),
-                Err(Refusal::AlreadyExists | Refusal::Raced) => acted.raced = true,
+                Err(Refusal::AlreadyExists | Refusal::Raced | Refusal::Denied) => acted.raced = true,
             }
         }
         let updated: Vec<&str> = acted.deeds.iter().filter_map(Deed::updated_version).collect();
@@ -135,7 +142,7 @@ impl World {
         };
         let image = image_of(&manifest).to_owned();
         self.judge(|oracle| oracle.created(new, &manifest))?;
-        self.kubelet.adopt(&uid, self.now);
+        self.kubelet.adopt(&uid, &manifest, self.now);
         Ok(Ok(Deed::Create(version_of(&image))))
     }
 
@@ -201,12 +208,23 @@ impl World {
             .map_err(|rule| self.failure(rule))
     }
 
+    /// Fails with the story when the world has come to rest with pods that clients have nothing of.
+    pub(crate) fn is_not_stuck(&self) -> Result<(), Failure> {
+        let pods: Vec<Arc<Pod>> = self.store.pods().cloned().collect();
+        let oracle = Oracle::new(self);
+        let is_kept = |name: &str| {
+            let pod = self.store.pod(name);
+            self.denials.denies_deletion(name) || pod.is_some_and(|pod| oracle.is_held(pod, "preDelete"))
+        };
+        client_view::stuck(&self.store.cloneset, &pods, is_kept, self.decided_at)
+            .map_err(|rule| self.failure(rule))
+    }
+
     /// Fails with the story when a promise is broken.
     pub(crate) fn judge(
         &self,
         verdict: impl FnOnce(Oracle<'_>) -> Result<(), String>,
     ) -> Result<(), Failure> {
-        let excludes = self.features.exclude_preparing_delete;
-        verdict(Oracle::new(&self.store, excludes, self.decided_at)).map_err(|rule| self.failure(rule))
+        verdict(Oracle::new(self)).map_err(|rule| self.failure(rule))
     }
 }

@@ -2,6 +2,7 @@
 //! availability is worked out here, so that the oracle judges by other means than the code under test.
 
 use crate::limits::Limits;
+use crate::reading::{is_true, label, state};
 use crate::store::Store;
 use crate::words::version_of;
 use cloneset_api::names::{labels, lifecycle, pod_conditions};
@@ -42,7 +43,7 @@ impl Census {
             counts.updated += i32::from(is_new);
             counts.updated_ready += i32::from(is_new && ready);
             counts.updated_available += i32::from(is_new && available);
-            let leaves = pod.label(labels::LIFECYCLE_STATE) == Some(lifecycle::PREPARING_DELETE);
+            let leaves = state(pod) == lifecycle::PREPARING_DELETE;
             let kept = !is_named(store, pod) && !leaves;
             census.new_kept += i32::from(is_new && kept);
             census.old_kept += i32::from(!is_new && kept);
@@ -76,7 +77,7 @@ pub(crate) fn is_named(store: &Store, pod: &Pod) -> bool {
     let scale = store.cloneset.spec.scale_strategy.as_ref();
     let names = scale.and_then(|scale| scale.pods_to_delete.as_ref());
     let by_name = names.is_some_and(|names| names.iter().any(|name| name == pod.name()));
-    by_name || pod.label(labels::SPECIFIED_DELETE).is_some()
+    by_name || label(pod, labels::SPECIFIED_DELETE).is_some()
 }
 
 pub(crate) fn is_live(pod: &Pod) -> bool {
@@ -85,27 +86,18 @@ pub(crate) fn is_live(pod: &Pod) -> bool {
 }
 
 fn is_ready(pod: &Pod) -> bool {
-    let is_true = |type_: &str| {
-        pod.status
-            .conditions
-            .iter()
-            .any(|condition| condition.type_ == type_ && condition.status == "True")
-    };
     let gated = pod
         .status
         .conditions
         .iter()
         .any(|found| found.type_ == pod_conditions::IN_PLACE_UPDATE_READY);
     pod.status.phase.as_deref() == Some("Running")
-        && is_true(pod_conditions::READY)
-        && (!gated || is_true(pod_conditions::IN_PLACE_UPDATE_READY))
+        && is_true(pod, pod_conditions::READY)
+        && (!gated || is_true(pod, pod_conditions::IN_PLACE_UPDATE_READY))
 }
 
 pub(crate) fn is_available(pod: &Pod, min_ready_seconds: i32, now: Timestamp) -> bool {
-    let in_service = matches!(
-        pod.label(labels::LIFECYCLE_STATE),
-        None | Some("" | lifecycle::NORMAL)
-    );
+    let in_service = matches!(state(pod), "" | lifecycle::NORMAL);
     let ready = pod
         .status
         .conditions

@@ -151,6 +151,7 @@ impl World {
         self.claim_memory = ClaimMemory::default();
         self.reserved_ids.clear();
         self.creation_hold = None;
+        self.denials.forget();
     }
 }
 

@@ -3,6 +3,7 @@
 //! A pod's [`Fate`] says when it is scheduled and when its containers are ready; the pod is Ready when all its
 //! readiness gates are True as well. It knows nothing of CloneSets.
 
+use crate::reading::{containers, text};
 use crate::store::{Store, whole_seconds};
 use cloneset_api::names::node_labels::HOSTNAME;
 use cloneset_api::names::pod_conditions::READY;
@@ -11,6 +12,7 @@ use cloneset_status::Pod;
 use cloneset_status::facts::{ContainerStatus, PodCondition, Resources};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -68,8 +70,10 @@ impl Fate {
 enum Due {
     /// It gets a node and runs; its containers are ready later, or never.
     Scheduled { ready_after: Option<u32> },
-    /// Its containers are ready.
+    /// All its containers are ready.
     ContainersReady,
+    /// A container that was restarted is ready.
+    ContainerReady(String),
     /// A container whose image was changed is replaced.
     Restarted(String),
     /// Its grace period is over.
@@ -85,13 +89,15 @@ pub(crate) struct Kubelet {
     /// Fates of the next pods, taken in turn; empty: all are prompt.
     fates: Vec<Fate>,
     born: usize,
-    /// Images whose pods are never ready.
+    /// Images whose containers are never ready.
     broken_images: BTreeSet<String>,
     /// Images that are what another name says.
     same_images: BTreeMap<String, String>,
     /// Does it keep to itself which generation of a pod it has seen, as before Kubernetes 1.34?
     tells_no_generation: bool,
     containers_made: u64,
+    /// What the containers of a pod are to get, by UID.
+    resources: BTreeMap<String, BTreeMap<String, Resources>>,
 }
 
 /// Seconds between the change of a container's image and its restart, and from then until it is ready.
@@ -127,6 +133,12 @@ impl Kubelet {
 
     /// Containers get what they are given at once.
     pub(crate) fn resize(&mut self, store: &mut Store, uid: &str, resources: &BTreeMap<String, Resources>) {
+        let known = self.resources.entry(uid.to_owned()).or_default();
+        for (name, given) in resources {
+            let into = known.entry(name.clone()).or_default();
+            into.limits.extend(given.limits.clone());
+            into.requests.extend(given.requests.clone());
+        }
         store.change_pod(uid, |pod| {
             for status in &mut pod.status.container_statuses {
                 if let Some(given) = resources.get(&status.name) {
@@ -150,6 +162,7 @@ impl Kubelet {
                 image_id: self.image_id(&container.image),
                 image: container.image,
                 container_id: format!("sim://{}", self.containers_made),
+                resources: self.resources_of(pod.uid(), &container.name),
                 ..ContainerStatus::default()
             };
             pod.status
@@ -158,6 +171,10 @@ impl Kubelet {
             pod.status.container_statuses.push(status);
         }
         self.see(pod);
+    }
+
+    fn resources_of(&self, uid: &str, container: &str) -> Option<Resources> {
+        self.resources.get(uid)?.get(container).cloned()
     }
 
     fn see(&self, pod: &mut Pod) {
@@ -171,9 +188,14 @@ impl Kubelet {
         format!("sha256:{known_as}")
     }
 
-    fn is_broken(&self, pod: &Pod) -> bool {
-        let mut containers = pod.spec.containers.iter();
-        containers.any(|container| self.broken_images.contains(&container.image))
+    /// Containers become ready: all of a pod, or the one of that name.
+    fn make_ready(&self, pod: &mut Pod, only: Option<&str>, at: Timestamp) {
+        for status in &mut pod.status.container_statuses {
+            let is_meant = only.is_none_or(|name| status.name == name);
+            status.ready |= is_meant && !self.broken_images.contains(&status.image);
+        }
+        let all = pod.status.container_statuses.iter().all(|status| status.ready);
+        set_condition(pod, CONTAINERS_READY, all, at);
     }
 
     /// A container runs another image: a new one in its place, which is ready later, or never.
@@ -205,11 +227,17 @@ impl Kubelet {
             set_condition(pod, CONTAINERS_READY, false, at);
             self.see(pod);
         });
-        self.arrange(uid, later(at, STARTUP_SECONDS), Due::ContainersReady);
+        let ready = Due::ContainerReady(name.to_owned());
+        self.arrange(uid, later(at, STARTUP_SECONDS), ready);
     }
 
     /// A pod was created.
-    pub(crate) fn adopt(&mut self, uid: &str, now: Timestamp) {
+    pub(crate) fn adopt(&mut self, uid: &str, manifest: &Value, now: Timestamp) {
+        let resources = containers(manifest).filter_map(|container| {
+            let given = serde_json::from_value(container.get("resources")?.clone()).ok()?;
+            Some((text(container, "name").to_owned(), given))
+        });
+        self.resources.insert(uid.to_owned(), resources.collect());
         let turn = self.born.checked_rem(self.fates.len()).unwrap_or(0);
         self.born += 1;
         let fate = self.fates.get(turn).copied().unwrap_or(Fate::PROMPT);
@@ -230,17 +258,19 @@ impl Kubelet {
     pub(crate) fn crash(&mut self, store: &mut Store, uid: &str, back_after: Option<u32>, now: Timestamp) {
         self.containers_made += 1;
         let container_id = format!("sim://{}", self.containers_made);
+        let mut crashed = None;
         store.change_pod(uid, |pod| {
             set_condition(pod, CONTAINERS_READY, false, now);
             if let Some(status) = pod.status.container_statuses.first_mut() {
                 status.restart_count += 1;
                 status.container_id = container_id;
                 status.ready = false;
+                crashed = Some(status.name.clone());
             }
         });
         sync(store, uid, now);
-        if let Some(seconds) = back_after {
-            self.arrange(uid, later(now, seconds.into()), Due::ContainersReady);
+        if let (Some(seconds), Some(name)) = (back_after, crashed) {
+            self.arrange(uid, later(now, seconds.into()), Due::ContainerReady(name));
         }
     }
 
@@ -275,16 +305,12 @@ impl Kubelet {
                     "has a node"
                 }
                 Due::ContainersReady => {
-                    if store.pod_by_uid(&uid).is_none_or(|pod| self.is_broken(pod)) {
-                        continue;
-                    }
-                    store.change_pod(&uid, |pod| {
-                        set_condition(pod, CONTAINERS_READY, true, at);
-                        for status in &mut pod.status.container_statuses {
-                            status.ready = true;
-                        }
-                    });
+                    store.change_pod(&uid, |pod| self.make_ready(pod, None, at));
                     "its containers are ready"
+                }
+                Due::ContainerReady(container) => {
+                    store.change_pod(&uid, |pod| self.make_ready(pod, Some(&container), at));
+                    "a container is ready"
                 }
                 Due::Restarted(container) => {
                     if store
@@ -297,7 +323,9 @@ impl Kubelet {
                     self.replace(store, &uid, &container, at);
                     "restarts a container"
                 }
+                Due::Gone if store.pod_by_uid(&uid).is_some_and(has_finalizers) => "waits for its finalizers",
                 Due::Gone => {
+                    self.resources.remove(&uid);
                     store.remove_pod(&uid);
                     "is gone"
                 }
@@ -324,6 +352,10 @@ impl Kubelet {
             self.arrange(uid, later(at, seconds.into()), Due::ContainersReady);
         }
     }
+}
+
+fn has_finalizers(pod: &Pod) -> bool {
+    pod.metadata.finalizers.iter().flatten().next().is_some()
 }
 
 /// Has somebody taken a change back before the kubelet saw it?

@@ -6,17 +6,17 @@
 
 use crate::census::{Census, image_of, is_available, is_live, is_named, template_image};
 use crate::limits::Limits;
+use crate::reading::{label, owner, state};
 use crate::store::Store;
 use crate::words::version_of;
+use crate::world::World;
 use cloneset_api::CloneSetStatus;
-use cloneset_api::names::{annotations, labels, lifecycle, pod_conditions};
-use cloneset_plan::normalise::canonical_text;
-use cloneset_plan::{
-    DeleteReason, InPlaceChange, InService, NewPod, OutOfService, OutReason, PodDeletion, Pruning,
-};
+use cloneset_api::names::{labels, lifecycle, pod_conditions};
+use cloneset_plan::{DeleteReason, NewPod, PodDeletion, Pruning};
 use cloneset_status::Pod;
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 /// Judges writes to one store that were decided at one moment.
 #[derive(Clone, Copy, Debug)]
@@ -25,16 +25,20 @@ pub(crate) struct Oracle<'a> {
     limits: Limits,
     /// Do pods in `PreparingDelete` hold no place, whatever the CloneSet says?
     excludes: bool,
+    /// Is creation stopped?
+    is_stopped: bool,
     now: Timestamp,
 }
 
 impl<'a> Oracle<'a> {
-    pub(crate) fn new(store: &'a Store, excludes: bool, now: Timestamp) -> Self {
+    pub(crate) fn new(world: &'a World) -> Self {
+        let store = &world.store;
         Self {
-            excludes,
             store,
+            excludes: world.features.exclude_preparing_delete,
+            is_stopped: world.is_stopped(),
             limits: Limits::of(&store.cloneset.spec),
-            now,
+            now: world.decided_at,
         }
     }
 
@@ -55,6 +59,8 @@ impl<'a> Oracle<'a> {
         rule(!is_move || moved <= most, || {
             format!("S3: a create makes {moved} pods of the new version, replicas - partition is {most}")
         })?;
+        self.old_pods_have_their_share(manifest, census.old_kept)?;
+        rule(!self.is_stopped, || format!("stopped: {} is created", new.name))?;
         let (awaited, most) = (census.awaited, limits.scale_unavailable);
         rule(awaited <= most, || {
             format!(
@@ -66,13 +72,32 @@ impl<'a> Oracle<'a> {
         self.is_its_template(new, manifest)
     }
 
+    /// S3: pods of another version than the template's are made of the current one, and surge pods are all that there
+    /// may be beyond the partition.
+    fn old_pods_have_their_share(&self, manifest: &Value, old: i32) -> Result<(), String> {
+        let made = image_of(manifest);
+        if made == template_image(self.store) {
+            return Ok(());
+        }
+        rule(self.current_image() == Some(made), || {
+            format!(
+                "S3: a create makes a pod of {made}, which is neither the template's version nor the current one"
+            )
+        })?;
+        let most = self.limits.partition.saturating_add(self.limits.surge);
+        rule(old <= most, || {
+            format!("S3: a create makes {old} pods of old versions, partition + maxSurge is {most}")
+        })
+    }
+
     /// Pods in `PreparingDelete`, where a flag or a label of the CloneSet says that they hold no place.
     fn excluded(&self) -> i32 {
         let of_cloneset = self.store.cloneset.metadata.labels.as_ref();
         let asked = of_cloneset.and_then(|labels| labels.get(labels::EXCLUDE_PREPARING_DELETE));
-        let leaving = self.store.pods().filter(|pod| {
-            is_live(pod) && pod.label(labels::LIFECYCLE_STATE) == Some(lifecycle::PREPARING_DELETE)
-        });
+        let leaving = self
+            .store
+            .pods()
+            .filter(|pod| is_live(pod) && state(pod) == lifecycle::PREPARING_DELETE);
         if self.excludes || asked.is_some_and(|value| value == "true") {
             i32::try_from(leaving.count()).unwrap_or(i32::MAX)
         } else {
@@ -89,11 +114,15 @@ impl<'a> Oracle<'a> {
         rule(is_live(pod), || {
             format!("S4: {} is deleted although it has ended", pod.name())
         })?;
-        rule(!self.is_held(pod), || {
+        rule(!self.is_held(pod, "preDelete"), || {
             format!("hook: {} is deleted although hook preDelete holds it", pod.name())
         })?;
-        if pod.label(labels::LIFECYCLE_STATE) == Some(lifecycle::PREPARING_DELETE) {
+        if state(pod) == lifecycle::PREPARING_DELETE {
             return Ok(());
+        }
+        self.can_be_missed(pod)?;
+        if deletion.why == DeleteReason::Update {
+            self.may_update(pod)?;
         }
         self.availability_is_kept(pod, !deletion.resource_version.is_empty())?;
         match deletion.why {
@@ -102,8 +131,21 @@ impl<'a> Oracle<'a> {
         }
     }
 
+    /// While creation is stopped, what is deleted is never replaced.
+    pub(crate) fn can_be_missed(&self, pod: &Pod) -> Result<(), String> {
+        let stays = |pod: &&Arc<Pod>| is_live(pod) && state(pod) != lifecycle::PREPARING_DELETE;
+        let left = self.store.pods().filter(stays).count();
+        let replicas = usize::try_from(self.limits.replicas).unwrap_or(0);
+        rule(!self.is_stopped || left >= replicas, || {
+            format!(
+                "stopped: deleting {} leaves {left} of {replicas} pods, and none can be created",
+                pod.name()
+            )
+        })
+    }
+
     /// S2. Every pod that we choose is bound to the state it was chosen in.
-    fn availability_is_kept(&self, pod: &Pod, is_bound: bool) -> Result<(), String> {
+    pub(crate) fn availability_is_kept(&self, pod: &Pod, is_bound: bool) -> Result<(), String> {
         rule(is_bound, || {
             format!(
                 "S2: {} may be another pod by the time the write arrives, which is not bound to its state",
@@ -179,32 +221,6 @@ impl<'a> Oracle<'a> {
         Ok(())
     }
 
-    /// A pod is put in service; `pod` is as it was.
-    pub(crate) fn put_in_service(&self, pod: &Pod, write: &InService) -> Result<(), String> {
-        self.is_ours(pod)?;
-        let state = write
-            .metadata
-            .labels
-            .get(labels::LIFECYCLE_STATE)
-            .cloned()
-            .flatten();
-        let to_normal = state.as_deref() == Some(lifecycle::NORMAL);
-        let hooks = self.store.cloneset.spec.lifecycle.as_ref();
-        let has_hook = hooks.is_some_and(|hooks| hooks.pre_normal.is_some());
-        let was_in_service = pod.label(labels::LIFECYCLE_STATE) != Some(lifecycle::PREPARING_NORMAL);
-        rule(!to_normal || pod.has_node() || has_hook || was_in_service, || {
-            format!("{} is put in service without a node", pod.name())
-        })?;
-        let pending = pod.annotation(annotations::IN_PLACE_GRACE).is_some();
-        rule(!(pending && write.gate), || {
-            format!("{} serves again before it was changed", pod.name())
-        })?;
-        let updated = pod.label(labels::LIFECYCLE_STATE) == Some(lifecycle::UPDATING) && state.is_some();
-        rule(!updated || self.runs_its_template(pod), || {
-            format!("S9: {} is taken for updated and runs other images", pod.name())
-        })
-    }
-
     fn was_named(&self, pod: &Pod) -> Result<(), String> {
         rule(is_named(self.store, pod), || {
             format!("S2: {} is deleted as named, but nobody named it", pod.name())
@@ -235,89 +251,16 @@ impl<'a> Oracle<'a> {
         })
     }
 
-    /// A pod was taken out of service; `pod` and its version `from` are as they were, the store is as it is now.
-    pub(crate) fn taken_out(&self, pod: &Pod, from: &str, write: &OutOfService) -> Result<(), String> {
-        self.is_ours(pod)?;
-        rule(!write.uid.is_empty() && is_live(pod), || {
-            format!("S4: {} is taken out of service although it has ended", pod.name())
-        })?;
-        self.availability_is_kept(pod, true)?;
-        let template = version_of(template_image(self.store));
-        let (census, share_new) = (self.census(), self.limits.replicas - self.limits.partition);
-        let forward = from != template;
-        let keeps = match write.why {
-            OutReason::UpdateHook | OutReason::DeletionHook(_) => true,
-            OutReason::InPlaceUpdate if forward => {
-                census.old_kept >= self.limits.partition
-                    && (census.new_kept <= share_new || self.current_is_template())
-            }
-            OutReason::InPlaceUpdate => census.new_kept >= share_new,
-        };
-        rule(keeps, || {
-            format!(
-                "S3: updating {} makes {} old and {} new pods, the partition gives them {} and {share_new}",
-                pod.name(),
-                census.old_kept,
-                census.new_kept,
-                self.limits.partition
-            )
-        })
-    }
-
-    /// A pod is changed in place; `pod` is as it was.
-    pub(crate) fn changed(&self, pod: &Pod, change: &InPlaceChange) -> Result<(), String> {
-        self.is_ours(pod)?;
-        let serves = pod.has_in_place_gate() && pod.condition_is_true(pod_conditions::IN_PLACE_UPDATE_READY);
-        rule(change.images.is_empty() || !serves, || {
-            format!("{} is changed while it serves", pod.name())
-        })
-    }
-
-    /// Are its images those of the revision it carries?
-    fn runs_its_template(&self, pod: &Pod) -> bool {
-        let revision = self
-            .store
-            .revisions()
-            .find(|revision| pod.has_revision(revision.name()));
-        let template = revision.and_then(|revision| revision.template());
-        let containers = template.and_then(|template| template.pointer("/spec/containers")?.as_array());
-        containers.into_iter().flatten().all(|container| {
-            let text = |field| container.get(field).and_then(Value::as_str).unwrap_or_default();
-            let mut live = pod.spec.containers.iter();
-            live.any(|found| found.name == text("name") && found.image == text("image"))
-        })
-    }
-
-    /// Does hook `preDelete` hold it?
-    fn is_held(&self, pod: &Pod) -> bool {
-        let hooks = self.store.cloneset.spec.lifecycle.as_ref();
-        let Some(hook) = hooks.and_then(|hooks| hooks.pre_delete.as_ref()) else {
-            return false;
-        };
-        let mut labels = hook.labels_handler.iter().flatten();
-        let mut finalizers = hook.finalizers_handler.iter().flatten();
-        let on_pod = |finalizer| {
-            pod.metadata
-                .finalizers
-                .iter()
-                .flatten()
-                .any(|found| found == finalizer)
-        };
-        labels.any(|(key, value)| pod.label(key) == Some(value)) || finalizers.any(on_pod)
-    }
-
     fn is_ours(&self, pod: &Pod) -> Result<(), String> {
         let ours = self.store.cloneset.metadata.uid.as_deref();
-        rule(pod.controlling_cloneset() == ours, || {
-            format!("S4: {} is not ours", pod.name())
-        })
+        rule(owner(pod) == ours, || format!("S4: {} is not ours", pod.name()))
     }
 
     fn ids_are_unique(&self, id: &str) -> Result<(), String> {
         let bearers = self
             .store
             .pods()
-            .filter(|pod| pod.label(labels::INSTANCE_ID) == Some(id))
+            .filter(|pod| label(pod, labels::INSTANCE_ID) == Some(id))
             .count();
         rule(bearers == 1, || {
             format!("S6: {bearers} pods have the instance id {id}")
@@ -326,10 +269,8 @@ impl<'a> Oracle<'a> {
 
     /// S9: the spec is the one its recorded revision says, plus our gate.
     fn is_its_template(&self, new: &NewPod, manifest: &Value) -> Result<(), String> {
-        let stored = self
-            .store
-            .revision(&new.revision.name)
-            .and_then(|revision| revision.template());
+        let stored = self.store.revision(&new.revision.name);
+        let stored = stored.and_then(|revision| revision.data.pointer("/spec/template"));
         let Some(stored) = stored else {
             return Err(format!(
                 "S9: {} is made from {}, which is not recorded",
@@ -344,21 +285,11 @@ impl<'a> Oracle<'a> {
         let mut template = stored.pointer("/spec").cloned().unwrap_or_default();
         self.without_claims(&mut spec);
         self.without_claims(&mut template);
-        let made = canonical_text(&json!({ "spec": spec }));
-        let recorded = canonical_text(&json!({ "spec": template }));
-        rule(made == recorded, || {
+        without_nothing(&mut spec);
+        without_nothing(&mut template);
+        rule(spec == template, || {
             format!("S9: {} differs from {}", new.name, new.revision.name)
         })
-    }
-
-    /// Do pods that are held back get the template's version as well?
-    fn current_is_template(&self) -> bool {
-        let status = self.store.cloneset.status.as_ref();
-        let name = status
-            .and_then(|status| status.current_revision.as_deref())
-            .unwrap_or_default();
-        let current = self.store.revision(name).and_then(|revision| revision.template());
-        current.is_none_or(|template| image_of(template) == template_image(self.store))
     }
 
     /// S11: a status is written over `before`. `seen` is the census of what it was computed from.
@@ -397,9 +328,31 @@ impl<'a> Oracle<'a> {
     }
 }
 
+/// Takes out what says nothing: null, and lists and objects without entries.
+fn without_nothing(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.values_mut().for_each(without_nothing);
+            fields.retain(|_, field| !says_nothing(field));
+        }
+        Value::Array(items) => items.iter_mut().for_each(without_nothing),
+        _ => {}
+    }
+}
+
+fn says_nothing(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Array(items) => items.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
+        _ => false,
+    }
+}
+
 pub(crate) fn rule(holds: bool, broken: impl FnOnce() -> String) -> Result<(), String> {
     if holds { Ok(()) } else { Err(broken()) }
 }
 
+mod steps;
 #[cfg(test)]
 mod tests;

@@ -9,6 +9,7 @@ use crate::world::World;
 use cloneset_api::names::labels;
 use cloneset_status::{Claim, Pod};
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 impl World {
     /// Merges a change into the spec, as `kubectl patch --type merge` does.
@@ -220,6 +221,41 @@ impl World {
                 finalizers.push(finalizer.to_owned());
             }
         });
+        self.let_go_without_finalizers(pod.uid());
+    }
+
+    /// Nobody holds a pod by a finalizer any more.
+    pub fn drop_finalizers(&mut self) {
+        let pods: Vec<Arc<Pod>> = self.store.pods().cloned().collect();
+        for pod in pods {
+            let change = |pod: &mut Pod| pod.metadata.finalizers = None;
+            self.store.change_pod(pod.uid(), change);
+            self.let_go_without_finalizers(pod.uid());
+        }
+    }
+
+    /// A pod that was asked to go and waits for its finalizers goes with the last of them.
+    fn let_go_without_finalizers(&mut self, uid: &str) {
+        let stored = self.store.pod_by_uid(uid);
+        let asked = stored.and_then(|pod| pod.metadata.deletion_timestamp.as_ref());
+        if let Some(at) = asked.map(|time| time.0.max(self.now)) {
+            self.kubelet.end(uid, at);
+        }
+    }
+
+    /// Somebody takes annotations off the pod.
+    pub fn strip(&mut self, pod: &Pod, keys: &[&str]) {
+        self.tell(format!("somebody takes {keys:?} off {}", pod.name()));
+        self.store.change_pod(pod.uid(), |pod| {
+            let annotations = pod.metadata.annotations.get_or_insert_default();
+            annotations.retain(|key, _| !keys.contains(&key.as_str()));
+        });
+    }
+
+    /// An administrator's policy takes the readiness gates off new pods from now on, or no longer does.
+    pub fn strip_gates(&mut self, on: bool) {
+        self.tell(format!("a policy takes readiness gates off new pods: {on}"));
+        self.store.strips_gates = on;
     }
 
     /// Somebody sets a condition that the pod's readiness gates wait for.

@@ -60,6 +60,6 @@ impl World {
             updating: (!held).then_some(plan.impossible_update().map_or(Ok(()), Err)),
             ..plan.observed(&self.store.cloneset, desired)
         };
-        compute(stored, observed, self.now)
+        compute(stored, observed, self.controllers_now())
     }
 }

@@ -26,6 +26,8 @@ pub(crate) enum Refusal {
     Raced,
     /// The quota is used up.
     Quota,
+    /// A policy denies it.
+    Denied,
 }
 
 /// What is stored.
@@ -42,6 +44,8 @@ pub(crate) struct Store {
     /// Pods that may exist at a time.
     pub(crate) quota: Option<usize>,
     pub(crate) claims: Claims,
+    /// Does a policy take the readiness gates off new pods?
+    pub(crate) strips_gates: bool,
     last_version: u64,
     /// The last version that was more than a status.
     last_matter: u64,
@@ -58,6 +62,7 @@ impl Store {
             strangers: BTreeSet::new(),
             quota: None,
             claims: Claims::default(),
+            strips_gates: false,
             last_version: 100,
             last_matter: 100,
             last_uid: 0,
@@ -126,6 +131,9 @@ impl Store {
         pod.metadata.creation_timestamp = Some(Time(whole_seconds(now)));
         pod.metadata.resource_version = Some(self.next_version());
         pod.metadata.generation = Some(1);
+        if self.strips_gates {
+            pod.spec.readiness_gates.clear();
+        }
         pod.status.phase.get_or_insert_with(|| "Pending".to_owned());
         self.images.insert(uid.clone(), image_of(manifest).to_owned());
         self.pods.insert(name, Arc::new(pod));

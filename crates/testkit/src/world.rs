@@ -6,6 +6,7 @@
 use crate::act::Acted;
 use crate::census::{Census, image_of, template_image};
 use crate::claims::ClaimMemory;
+use crate::denial::{Denials, Hold};
 use crate::failure::Failure;
 use crate::kubelet::{Kubelet, later, nodes};
 use crate::limits::Limits;
@@ -24,8 +25,6 @@ use std::fmt;
 
 /// Passes after which a world that still moves is taken to move for ever.
 const MAX_PASSES: usize = 2_000;
-/// Time between a refused create and the next attempt.
-const RETRY_SECONDS: i64 = 30;
 /// When every world begins: 2026-01-01T00:00:00Z.
 const START: i64 = 1_767_225_600;
 /// The controller looks again this much after the moment it waits for, as available means *longer than*.
@@ -47,6 +46,12 @@ pub struct World {
     pub(crate) dies_after: Option<usize>,
     /// Creating was refused.
     pub(crate) creation_hold: Option<Hold>,
+    /// Writes to single pods that are denied.
+    pub(crate) denials: Denials,
+    /// Creation is stopped while the CloneSet has this generation.
+    pub(crate) stopped_at_generation: Option<i64>,
+    /// How far the controller's clock is ahead of the kubelets'.
+    skew: SignedDuration,
     pub(crate) features: Features,
     lag: SignedDuration,
     trace: Trace,
@@ -62,22 +67,6 @@ pub struct Extremes {
     pub most_pods: i32,
 }
 
-/// After a refused create: the next attempt comes after a while, as the controller backs off. An attempt that is
-/// refused although nothing has changed since the last is not repeated until something does, so that a world with
-/// a quota can come to rest.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Hold {
-    refused_at_version: u64,
-    until: Option<Timestamp>,
-}
-
-impl Hold {
-    fn holds(&self, store: &Store, now: Timestamp) -> bool {
-        self.until
-            .map_or(store.version() == self.refused_at_version, |until| now < until)
-    }
-}
-
 /// One pass and what it came to.
 #[derive(Clone, Debug)]
 pub struct Pass {
@@ -87,6 +76,10 @@ pub struct Pass {
     pub deeds: Vec<Deed>,
     /// Did anything change, so that the next pass follows at once?
     pub changed: bool,
+}
+
+fn later_by(time: Timestamp, duration: SignedDuration) -> Timestamp {
+    time.checked_add(duration).unwrap_or(time)
 }
 
 impl fmt::Display for Pass {
@@ -137,6 +130,9 @@ impl World {
             dismissed_claims: BTreeSet::new(),
             dies_after: None,
             creation_hold: None,
+            denials: Denials::default(),
+            stopped_at_generation: None,
+            skew: SignedDuration::ZERO,
             features: Features::default(),
             lag: SignedDuration::ZERO,
             trace: Trace::default(),
@@ -156,6 +152,12 @@ impl World {
         self.lag = lag;
     }
 
+    /// The controller's clock is set forward, or back below 0: from now on it is so far ahead of the kubelets'.
+    pub fn set_skew(&mut self, skew: SignedDuration) {
+        self.tell(format!("the controller's clock is set to {skew:#} ahead"));
+        self.skew = skew;
+    }
+
     /// What the planner would see now.
     pub fn snapshot(&self) -> Snapshot {
         Snapshot {
@@ -166,8 +168,9 @@ impl World {
             doomed_claims: self.doomed_claims(),
             fresh_claims: self.fresh_claims(),
             reserved_ids: self.reserved_ids.clone(),
-            kept_pods: BTreeSet::new(),
+            kept_pods: self.kept_pods(),
             creation: match &self.creation_hold {
+                _ if self.is_stopped() => Creation::Stopped,
                 Some(hold) if hold.holds(&self.store, self.now) => Creation::BackingOff,
                 _ => Creation::Allowed,
             },
@@ -179,17 +182,23 @@ impl World {
     pub fn plan(&self) -> Plan {
         let snapshot = self.snapshot();
         let desired = Desired::parse(&snapshot.cloneset, snapshot.active_count());
-        plan(&snapshot, &desired, self.features, self.now)
+        plan(&snapshot, &desired, self.features, self.controllers_now())
+    }
+
+    /// The time on the controller's clock.
+    pub(crate) fn controllers_now(&self) -> Timestamp {
+        later_by(self.now, self.skew)
     }
 
     /// One pass of the controller.
     pub fn pass(&mut self) -> Result<Pass, Failure> {
         let snapshot = self.snapshot();
         let desired = Desired::parse(&snapshot.cloneset, snapshot.active_count());
-        let plan = plan(&snapshot, &desired, self.features, self.now);
-        let seen = Census::of(&self.store, self.now);
-        self.decided_at = self.now;
-        let moved_on = !self.lag.is_zero() && self.advance_to(self.after(self.lag));
+        let now = self.controllers_now();
+        let plan = plan(&snapshot, &desired, self.features, now);
+        let seen = Census::of(&self.store, now);
+        self.decided_at = now;
+        let moved_on = !self.lag.is_zero() && self.advance_to(later_by(self.now, self.lag));
         let acted = self.act(&plan, seen)?;
         self.note_extremes();
         let reported = self.report(&desired, &plan, &acted, seen)?;
@@ -210,21 +219,13 @@ impl World {
     }
 
     fn hold_creation(&mut self, acted: &Acted) {
-        if acted.refused.is_none() {
-            let decided_at = self.decided_at;
-            let is_over = |hold: &Hold| hold.until.is_some_and(|until| until <= decided_at);
-            self.creation_hold = self.creation_hold.filter(|hold| !is_over(hold));
+        if acted.refused.is_some() {
+            self.creation_hold = Some(Hold::after(self.creation_hold, &self.store, self.now));
             return;
         }
-        let version = self.store.version();
-        let in_vain = self
-            .creation_hold
-            .is_some_and(|hold| hold.refused_at_version == version);
-        let until = (!in_vain).then(|| later(self.now, RETRY_SECONDS));
-        self.creation_hold = Some(Hold {
-            refused_at_version: version,
-            until,
-        });
+        let decided_at = self.decided_at.checked_sub(self.skew).unwrap_or(self.now);
+        let is_over = |hold: &Hold| hold.until.is_some_and(|until| until <= decided_at);
+        self.creation_hold = self.creation_hold.filter(|hold| !is_over(hold));
     }
 
     /// Passes and time go on until nothing is left to do and nothing is going to happen; then a day passes and
@@ -238,7 +239,7 @@ impl World {
         if later_pass.changed {
             return Err(self.failure(format!("it came to rest and a day later did: {later_pass}")));
         }
-        Ok(())
+        self.is_not_stuck()
     }
 
     /// Passes and time go on for so many seconds.
@@ -252,14 +253,14 @@ impl World {
             if pass.changed && until.is_none_or(|until| self.now < until) {
                 continue;
             }
-            let recheck = pass
-                .plan
-                .recheck_at()
-                .map(|at| at.checked_add(AFTER_RECHECK).unwrap_or(at));
+            let recheck = pass.plan.recheck_at().map(|at| later_by(at, AFTER_RECHECK));
             let retry = self.creation_hold.and_then(|hold| hold.until);
             let deadline = deadline(&self.status(), self.store.cloneset.spec.progress_deadline_seconds);
+            // The controller's times are those of its own clock.
+            let [recheck, deadline] = [recheck, deadline].map(|at| Some(later_by(at?, -self.skew)));
             let deadline = deadline.filter(|at| *at > self.now);
-            let next = [self.kubelet.next(), recheck, retry, deadline];
+            let denied = self.denials.next(self.now);
+            let next = [self.kubelet.next(), recheck, retry, denied, deadline];
             let next = next.into_iter().flatten().min();
             if let Some(until) = until
                 && (self.now >= until || next.is_none_or(|next| next > until))
@@ -283,10 +284,6 @@ impl World {
         }
         self.note_extremes();
         happened
-    }
-
-    fn after(&self, time: SignedDuration) -> Timestamp {
-        self.now.checked_add(time).unwrap_or(Timestamp::MAX)
     }
 
     /// The present moment.
@@ -382,11 +379,16 @@ impl World {
         self.trace.tell(self.now, line);
     }
 
-    pub(crate) fn failure(&self, rule: String) -> Failure {
+    /// What happened so far.
+    pub fn story(&self) -> String {
         let start = Timestamp::from_second(START).unwrap_or(Timestamp::UNIX_EPOCH);
+        self.trace.story(start)
+    }
+
+    pub(crate) fn failure(&self, rule: String) -> Failure {
         Failure {
             rule,
-            story: self.trace.story(start),
+            story: self.story(),
         }
     }
 }

@@ -18,14 +18,17 @@ mod life;
 mod settled;
 #[path = "properties/specs.rs"]
 mod specs;
+#[path = "properties/versions.rs"]
+mod versions;
 
 use cloneset_api::CloneSetStatus;
 use cloneset_testkit::World;
 use life::{fates, life, live, told, unstick};
 use proptest::collection::vec;
 use proptest::prelude::*;
+use proptest::test_runner::TestCaseError;
 use serde_json::{Value, json};
-use settled::{is_as_wished, is_trimmed};
+use settled::{demand, is_as_wished, is_trimmed};
 use specs::{amount, features, moving_type, strategy, version};
 
 /// Histories of each of the four properties: 52,000 together.
@@ -35,8 +38,8 @@ const EACH: u32 = 13_000;
 fn whatever_happens_the_limits_hold_and_the_wish_is_reached_and_kept() {
     histories::each(EACH, life, |life| {
         let mut world = life.world();
-        live(&mut world, &life.steps)?;
-        is_as_wished(&world)
+        live(&mut world, &life)?;
+        demand(&world, is_as_wished)
     });
 }
 
@@ -44,18 +47,19 @@ fn whatever_happens_the_limits_hold_and_the_wish_is_reached_and_kept() {
 fn with_a_version_that_never_works_the_limits_hold_and_the_world_comes_to_rest() {
     let histories = || (life(), version(), moving_type());
     histories::each(EACH, histories, |(life, broken, type_)| {
+        let life = life.of_images();
         let mut world = life.world();
         world.breaks(&broken);
-        live(&mut world, &life.steps)?;
+        live(&mut world, &life)?;
         // The way out of it is always open. Only where scaleStrategy.maxUnavailable lets nothing be created
         // beside broken pods, and maxUnavailable 0 lets nothing be deleted before, that throttle has to go too.
         world.edit(&json!({
             "updateStrategy": {"paused": false, "type": type_, "partition": 0, "maxSurge": 0, "maxUnavailable": 1},
             "scaleStrategy": {"maxUnavailable": null}
         }));
-        world.image("v5");
+        life.shape.write(&mut world, "v5");
         world.settle().map_err(told)?;
-        is_as_wished(&world)?;
+        demand(&world, is_as_wished)?;
         prop_assert_eq!(world.pods_of("v5").len(), world.live_pods().len());
         Ok(())
     });
@@ -67,44 +71,48 @@ fn the_end_is_that_of_the_last_spec_on_a_fresh_set() {
     let histories = || (life(), version(), moving_type());
     histories::each(EACH, histories, |(life, last, type_)| {
         let mut world = life.world();
-        live(&mut world, &life.steps)?;
+        live(&mut world, &life)?;
         world.edit(&json!({"updateStrategy": {"paused": false, "type": type_}}));
         unstick(&mut world);
-        world.image(&last);
+        life.shape.write(&mut world, &last);
         world.settle().map_err(told)?;
 
         let mut fresh = World::of(&serde_json::to_value(&world.cloneset().spec).unwrap()).with(life.features);
         fresh.settle().map_err(told)?;
-        let (limits, end, wished) = (world.limits(), world.status(), fresh.status());
-        if limits.updates_all {
-            prop_assert_eq!(world.inventory(), fresh.inventory());
-            let fresh_but_for_its_age = CloneSetStatus {
-                observed_generation: end.observed_generation,
-                collision_count: end.collision_count,
-                conditions: end.conditions.clone(),
-                ..wished
-            };
-            prop_assert_eq!(&end, &fresh_but_for_its_age);
-            prop_assert_eq!(world.conditions(), fresh.conditions());
-        } else {
-            prop_assert_eq!(end.replicas, wished.replicas);
-            prop_assert_eq!(end.available_replicas, wished.available_replicas);
-            prop_assert_eq!(end.expected_updated_replicas, wished.expected_updated_replicas);
-            prop_assert_eq!(&end.update_revision, &wished.update_revision);
-            prop_assert!(
-                end.replicas - end.updated_replicas <= limits.partition,
-                "{}",
-                world.inventory()
-            );
-        }
+        demand(&world, |world| is_like_fresh(world, &fresh))
+    });
+}
+
+fn is_like_fresh(world: &World, fresh: &World) -> Result<(), TestCaseError> {
+    let (limits, end, wished) = (world.limits(), world.status(), fresh.status());
+    if limits.updates_all {
+        prop_assert_eq!(world.inventory(), fresh.inventory());
+        let fresh_but_for_its_age = CloneSetStatus {
+            observed_generation: end.observed_generation,
+            collision_count: end.collision_count,
+            conditions: end.conditions.clone(),
+            ..wished
+        };
+        prop_assert_eq!(&end, &fresh_but_for_its_age);
+        prop_assert_eq!(world.conditions(), fresh.conditions());
+    } else {
+        prop_assert_eq!(end.replicas, wished.replicas);
+        prop_assert_eq!(end.available_replicas, wished.available_replicas);
+        prop_assert_eq!(end.expected_updated_replicas, wished.expected_updated_replicas);
+        prop_assert_eq!(&end.update_revision, &wished.update_revision);
         prop_assert!(
-            is_trimmed(&world),
-            "{:?} of {}",
-            world.history(),
+            end.replicas - end.updated_replicas <= limits.partition,
+            "{}",
             world.inventory()
         );
-        Ok(())
-    });
+    }
+    prop_assert!(
+        is_trimmed(world),
+        "{:?} of {}",
+        world.history(),
+        world.inventory()
+    );
+    Ok(())
 }
 
 /// A release step by step, nobody interfering: exactly as many pods as said, and the promises kept at every

@@ -1,10 +1,14 @@
 //! Random lives: a world, and what people, pods and nodes do in it while the controller works.
 
-use crate::specs::{HELD, KEYS, VALUES, claims, edit, features, is_zero, scale_limit, strategy, version};
+use crate::specs::{
+    HELD, KEYS, VALUES, claims, edit, features, is_zero, min_ready_seconds, replicas, scale_limit, strategy,
+    version,
+};
+use crate::versions::{Shape, shape};
 use cloneset_api::names::annotations;
 use cloneset_plan::Features;
 use cloneset_status::Pod;
-use cloneset_testkit::{Failure, Fate, World};
+use cloneset_testkit::{Failure, Fate, Verb, World};
 use jiff::SignedDuration;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -20,8 +24,13 @@ pub(crate) enum Blow {
     Label(&'static str, &'static str),
     Hold,
     LetGo,
+    /// A finalizer by which a hook may hold it.
+    Finalizer(bool),
     /// What an update keeps on the pod becomes unreadable.
     Scrawl,
+    /// What an update keeps on the pod is taken off.
+    Strip,
+    Deny(Verb),
     DeleteByHand,
     Vanish,
     Fail,
@@ -36,6 +45,12 @@ pub(crate) enum Step {
     Blow(Blow, usize),
     Quota(usize),
     Die(usize),
+    /// Creation is stopped until the spec changes.
+    Stop,
+    /// The controller's clock is set.
+    Skew(i64),
+    /// A policy takes the readiness gates off new pods, or does so no longer.
+    StripGates(bool),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -48,6 +63,9 @@ fn step() -> impl Strategy<Value = Step> {
         Just(Blow::Name),
         label.prop_map(|(key, value)| Blow::Label(key, value)),
         Just(Blow::Scrawl),
+        Just(Blow::Strip),
+        any::<bool>().prop_map(Blow::Finalizer),
+        prop::sample::select(vec![Verb::Delete, Verb::TakeOut, Verb::PutIn]).prop_map(Blow::Deny),
         Just(Blow::Hold),
         Just(Blow::LetGo),
         Just(Blow::DeleteByHand),
@@ -57,11 +75,14 @@ fn step() -> impl Strategy<Value = Step> {
         Just(Blow::LoseClaims),
     ];
     prop_oneof![
-        3 => edit().prop_map(Step::Edit),
-        2 => version().prop_map(Step::Image),
-        3 => (blow, 0..8_usize).prop_map(|(blow, which)| Step::Blow(blow, which)),
-        1 => (0..10_usize).prop_map(Step::Quota),
-        1 => (0..6_usize).prop_map(Step::Die),
+        6 => edit().prop_map(Step::Edit),
+        4 => version().prop_map(Step::Image),
+        6 => (blow, 0..8_usize).prop_map(|(blow, which)| Step::Blow(blow, which)),
+        2 => (0..10_usize).prop_map(Step::Quota),
+        2 => (0..6_usize).prop_map(Step::Die),
+        1 => Just(Step::Stop),
+        1 => (-40..40_i64).prop_map(Step::Skew),
+        1 => any::<bool>().prop_map(Step::StripGates),
     ]
 }
 
@@ -80,7 +101,9 @@ pub(crate) fn fates() -> impl Strategy<Value = Vec<Fate>> {
 /// A world and what happens to it.
 #[derive(Clone, Debug)]
 pub(crate) struct Life {
+    pub(crate) shape: Shape,
     replicas: i32,
+    min_ready_seconds: i32,
     strategy: Value,
     scale_limit: Value,
     spread: Vec<&'static str>,
@@ -96,13 +119,18 @@ pub(crate) fn life() -> impl Strategy<Value = Life> {
     let lag = prop_oneof![2 => Just(0_i64), 1 => 1..4_000_i64];
     let topology = ["kubernetes.io/hostname", "topology.kubernetes.io/zone"];
     let spread = prop::sample::subsequence(topology.to_vec(), 0..=2);
-    let set = (0..8_i32, strategy(), scale_limit(), spread, claims(), features());
+    let pods = (shape(), replicas(), min_ready_seconds());
+    let set = (pods, strategy(), scale_limit(), spread, claims(), features());
     let nodes = (fates(), prop::bool::weighted(0.2), lag);
     (set, nodes, steps()).prop_map(|(set, nodes, steps)| {
         let (fates, old_kubelets, lag) = nodes;
-        let (replicas, strategy, scale_limit, spread, claims, features) = set;
+        let (pods, strategy, scale_limit, spread, claims, mut features) = set;
+        let (shape, replicas, min_ready_seconds) = pods;
+        features.in_place_resize |= shape.resizes();
         Life {
+            shape,
             replicas,
+            min_ready_seconds,
             strategy,
             scale_limit,
             spread,
@@ -117,16 +145,23 @@ pub(crate) fn life() -> impl Strategy<Value = Life> {
 }
 
 impl Life {
+    /// The same life, with versions that differ in their images.
+    pub(crate) fn of_images(self) -> Self {
+        let shape = self.shape.changes_images();
+        Self { shape, ..self }
+    }
+
     pub(crate) fn world(&self) -> World {
         let constraint =
             |key: &&str| json!({"topologyKey": key, "maxSkew": 1, "whenUnsatisfiable": "ScheduleAnyway"});
         let constraints: Vec<Value> = self.spread.iter().map(constraint).collect();
         let spec = json!({
-            "replicas": self.replicas, "updateStrategy": self.strategy, "volumeClaimTemplates": self.claims,
+            "replicas": self.replicas, "minReadySeconds": self.min_ready_seconds, "updateStrategy": self.strategy, "volumeClaimTemplates": self.claims,
             "scaleStrategy": {"maxUnavailable": self.scale_limit},
-            "template": {"spec": {"topologySpreadConstraints": constraints}}
+            "template": self.shape.template("v1")
         });
         let mut world = World::of(&spec).with(self.features);
+        world.edit(&json!({"template": {"spec": {"topologySpreadConstraints": constraints}}}));
         world.fates(self.fates.clone());
         if self.old_kubelets {
             world.old_kubelets();
@@ -136,15 +171,18 @@ impl Life {
     }
 }
 
-fn take(world: &mut World, step: &Step) {
+fn take(world: &mut World, shape: Shape, step: &Step) {
     match step {
         Step::Edit(change) => {
             world.edit(change);
             unstick(world);
         }
-        Step::Image(version) => world.image(version),
+        Step::Image(version) => shape.write(world, version),
         Step::Quota(pods) => world.quota(Some(*pods)),
         Step::Die(writes) => world.dies_after(*writes),
+        Step::Stop => world.stop_creation(),
+        Step::Skew(seconds) => world.set_skew(SignedDuration::from_secs(*seconds)),
+        Step::StripGates(on) => world.strip_gates(*on),
         Step::Blow(blow, which) => {
             let pods = world.live_pods();
             let Some(pod) = which.checked_rem(pods.len()).and_then(|index| pods.get(index)) else {
@@ -169,6 +207,9 @@ fn strike(world: &mut World, blow: Blow, pod: &Pod) {
                 }
             }
         }
+        Blow::Strip => world.strip(pod, &[annotations::IN_PLACE_STATE, annotations::IN_PLACE_GRACE]),
+        Blow::Finalizer(on) => world.finalizer(pod, HELD, on),
+        Blow::Deny(verb) => world.deny(verb, pod),
         Blow::DeleteByHand => world.delete_by_hand(pod),
         Blow::Vanish => world.vanish(pod),
         Blow::Fail => world.fail(pod),
@@ -195,14 +236,17 @@ pub(crate) fn unstick(world: &mut World) {
     }
 }
 
-pub(crate) fn live(world: &mut World, steps: &[(u32, Step)]) -> Result<(), TestCaseError> {
-    for (delay, step) in steps {
+pub(crate) fn live(world: &mut World, life: &Life) -> Result<(), TestCaseError> {
+    for (delay, step) in &life.steps {
         world.run_for(*delay).map_err(told)?;
-        take(world, step);
+        take(world, life.shape, step);
     }
     world.settle().map_err(told)?;
-    world.quota(None);
+    world.allow_everything();
+    world.set_skew(SignedDuration::ZERO);
+    world.strip_gates(false);
     let_go(world);
+    world.drop_finalizers();
     world.settle().map_err(told)
 }
 

@@ -6,6 +6,17 @@ use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 use std::sync::Arc;
 
+/// Is it as `holds` says? If not, the test tells what happened as well.
+pub(crate) fn demand(
+    world: &World,
+    holds: impl FnOnce(&World) -> Result<(), TestCaseError>,
+) -> Result<(), TestCaseError> {
+    holds(world).map_err(|error| match error {
+        TestCaseError::Fail(why) => TestCaseError::fail(format!("{why}\nwhat happened:\n{}", world.story())),
+        TestCaseError::Reject(why) => TestCaseError::Reject(why),
+    })
+}
+
 /// What a settled set of pods that can all become ready looks like.
 pub(crate) fn is_as_wished(world: &World) -> Result<(), TestCaseError> {
     let status = world.status();

@@ -83,11 +83,11 @@ pub(crate) fn version() -> impl Strategy<Value = String> {
 /// A change of the spec; `null` leaves nothing of the old value.
 pub(crate) fn edit() -> impl Strategy<Value = Value> {
     prop_oneof![
-        3 => (0..8).prop_map(|replicas| json!({"replicas": replicas})),
+        3 => replicas().prop_map(|replicas| json!({"replicas": replicas})),
         3 => amount(7).prop_map(|partition| json!({"updateStrategy": {"partition": partition}})),
         3 => strategy().prop_map(|strategy| json!({"updateStrategy": strategy})),
         1 => any::<bool>().prop_map(|paused| json!({"updateStrategy": {"paused": paused}})),
-        1 => prop::sample::select(vec![0, 1, 7, 30]).prop_map(|seconds| json!({"minReadySeconds": seconds})),
+        2 => min_ready_seconds().prop_map(|seconds| json!({"minReadySeconds": seconds})),
         1 => scale_limit().prop_map(|limit| json!({"scaleStrategy": {"maxUnavailable": limit}})),
         1 => any::<bool>().prop_map(|off| json!({"scaleStrategy": {"disablePVCReuse": off}})),
         1 => (0..3).prop_map(|limit| json!({"revisionHistoryLimit": limit})),
@@ -96,19 +96,38 @@ pub(crate) fn edit() -> impl Strategy<Value = Value> {
     ]
 }
 
+/// Mostly few pods, as their edges meet more often.
+pub(crate) fn replicas() -> impl Strategy<Value = i32> {
+    prop_oneof![30 => 0..8_i32, 1 => 0..=40_i32]
+}
+
+/// Release tools write the largest number to keep new pods from being available before they say so.
+pub(crate) fn min_ready_seconds() -> impl Strategy<Value = i32> {
+    prop_oneof![
+        6 => Just(0), 1 => Just(1), 1 => Just(7), 1 => Just(30), 1 => Just(3600), 1 => Just(i32::MAX - 1)
+    ]
+}
+
 /// How many unavailable pods stop creation.
 pub(crate) fn scale_limit() -> impl Strategy<Value = Value> {
     prop_oneof![2 => Just(Value::Null), 1 => (1..4).prop_map(|count| json!(count))]
 }
 
-/// The label of every hook.
+/// The label and the finalizer of every hook.
 pub(crate) const HELD: &str = "example.com/held";
 
 /// Hooks by one label; whoever acts on them puts it on pods and takes it off as they like.
 fn hooks() -> impl Strategy<Value = Value> {
     let hook = || {
-        let marks = any::<bool>()
-            .prop_map(|marks| json!({"labelsHandler": {HELD: "true"}, "markPodNotReady": marks}));
+        let handlers = prop_oneof![
+            3 => Just(json!({"labelsHandler": {HELD: "true"}})),
+            1 => Just(json!({"finalizersHandler": [HELD]})),
+            1 => Just(json!({"labelsHandler": {HELD: "true"}, "finalizersHandler": [HELD]})),
+        ];
+        let marks = (handlers, any::<bool>()).prop_map(|(mut hook, marks)| {
+            hook["markPodNotReady"] = json!(marks);
+            hook
+        });
         prop_oneof![1 => Just(Value::Null), 1 => marks]
     };
     (hook(), hook(), hook()).prop_map(
