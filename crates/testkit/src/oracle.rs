@@ -25,6 +25,8 @@ pub(crate) struct Oracle<'a> {
     limits: Limits,
     /// Do pods in `PreparingDelete` hold no place, whatever the CloneSet says?
     excludes: bool,
+    /// Do pods in `PreparingUpdate` count as updated?
+    held_are_new: bool,
     /// Is creation stopped?
     is_stopped: bool,
     now: Timestamp,
@@ -36,6 +38,7 @@ impl<'a> Oracle<'a> {
         Self {
             store,
             excludes: world.features.exclude_preparing_delete,
+            held_are_new: world.features.preparing_update_as_update,
             is_stopped: world.is_stopped(),
             limits: Limits::of(&store.cloneset.spec),
             now: world.decided_at,
@@ -84,6 +87,10 @@ impl<'a> Oracle<'a> {
                 "S3: a create makes a pod of {made}, which is neither the template's version nor the current one"
             )
         })?;
+        // With its gate, a pod that was chosen for an update makes place for no other.
+        let on_its_way = |pod: &&Arc<Pod>| self.held_are_new && state(pod) == lifecycle::PREPARING_UPDATE;
+        let on_their_way = self.store.pods().filter(on_its_way).count();
+        let old = old.saturating_sub(i32::try_from(on_their_way).unwrap_or(i32::MAX));
         let most = self.limits.partition.saturating_add(self.limits.surge);
         rule(old <= most, || {
             format!("S3: a create makes {old} pods of old versions, partition + maxSurge is {most}")

@@ -50,11 +50,24 @@ fn scenario_194_without_a_gate_there_is_nothing_to_close() {
 }
 
 fn resized(policy: &Value) -> Option<&'static str> {
+    resized_beside(policy, &json!([]))
+}
+
+/// Which reason a pod is taken out of service for when its first container gets other resources; the second has a policy
+/// too.
+fn resized_beside(policy: &Value, beside: &Value) -> Option<&'static str> {
     let resources = |cpu: &str| json!({"limits": {"cpu": cpu}});
     let sized = |cpu: &str| {
         let mut template = template("same");
         template["spec"]["containers"][0]["resources"] = resources(cpu);
         template["spec"]["containers"][0]["resizePolicy"] = policy.clone();
+        let mut second = template["spec"]["containers"][0].clone();
+        second["name"] = json!("second");
+        second["resources"] = resources("1");
+        second["resizePolicy"] = beside.clone();
+        if let Some(containers) = template["spec"]["containers"].as_array_mut() {
+            containers.push(second);
+        }
         template
     };
     let mut spec = strategy();
@@ -77,6 +90,11 @@ fn scenario_195_resources_alone_leave_a_pod_in_service_unless_its_container_rest
     let policy = |resource: &str| json!([{"resourceName": resource, "restartPolicy": "RestartContainer"}]);
     assert_eq!(resized(&policy("memory")), None, "of another resource");
     assert_eq!(resized(&policy("cpu")), Some("StartInPlaceUpdate"));
+    assert_eq!(
+        resized_beside(&json!([]), &policy("cpu")),
+        None,
+        "of another container"
+    );
 }
 
 #[test]

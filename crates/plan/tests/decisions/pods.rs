@@ -1,10 +1,12 @@
 //! Decisions about pods: which are created, deleted and put in service now, and what the others wait for.
 
 use crate::scene::{Scene, deeds, now, waits};
+use cloneset_plan::inplace::MetadataChange;
 use cloneset_plan::{Action, Features, PodDeletion};
 use cloneset_status::Wait;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 /// A case: what is written and what exists, what is done, what is waited for.
 struct Case {
@@ -258,11 +260,16 @@ fn scenario_47_a_pod_of_an_old_release_gets_its_short_hash() {
     let [Action::PutInService(write)] = plan.actions.as_slice() else {
         panic!("{:?}", plan.actions)
     };
-    assert_eq!(write.metadata.labels["pod-template-hash"].as_deref(), Some("new"));
-    assert!(
-        !write.gate && write.metadata.annotations.is_empty(),
-        "nothing but the label: {write:?}"
-    );
+    let only_the_hash = MetadataChange {
+        labels: BTreeMap::from([("pod-template-hash".to_owned(), Some("new".to_owned()))]),
+        ..MetadataChange::default()
+    };
+    assert_eq!((write.gate, &write.metadata), (false, &only_the_hash));
+    // A pod that is updated in the same pass gets the update and nothing else.
+    let plan = Scene::of(&json!({"replicas": 1, "updateStrategy": {"maxUnavailable": 1}}))
+        .pod_with("old", &unlabelled)
+        .plan();
+    assert_eq!(deeds(&plan), ["delete web-0 (uid-0) for update"]);
 }
 
 #[test]

@@ -71,14 +71,32 @@ fn scenarios_15_17_a_name_that_no_pod_of_ours_has_is_dropped() {
 
 #[test]
 fn scenario_18_names_and_other_fields_change_at_once() {
-    let mut world = set(&json!({"replicas": 3}), "3 v2 available");
-    world.name_to_delete(&["sample-p0"]);
-    world.edit(&json!({"replicas": 4, "revisionHistoryLimit": 1, "updateStrategy": {"maxUnavailable": 1}}));
-    world.image("v3");
+    let claims = |size: &str| json!([{"metadata": {"name": "data"}, "spec": {"resources": {"requests": {"storage": size}}}}]);
+    let mut world = World::of(&json!({"replicas": 3, "volumeClaimTemplates": claims("1Gi")}));
+    world.settle().unwrap();
+    let before = world.live_pods();
+    let containers = json!([{"name": "main", "image": "registry.local/web:v2"}]);
+    world.edit(&json!({
+        "replicas": 4, "revisionHistoryLimit": 1, "volumeClaimTemplates": claims("2Gi"),
+        "scaleStrategy": {"podsToDelete": [before[0].name()]},
+        "updateStrategy": {"type": "InPlaceOnly", "maxUnavailable": 1},
+        "template": {"spec": {"containers": containers}}
+    }));
     world.settle().unwrap();
     assert_eq!(
         (world.inventory().as_str(), named(&world).len()),
-        ("4 v3 available", 0)
+        ("4 v2 available", 0)
+    );
+    let stays = |pod: &&cloneset_status::Pod| world.live_pods().iter().any(|other| other.uid() == pod.uid());
+    let kept: Vec<&str> = before
+        .iter()
+        .filter(stays)
+        .map(cloneset_status::Pod::name)
+        .collect();
+    assert_eq!(
+        kept,
+        [before[1].name(), before[2].name()],
+        "the named pod goes, the others are updated in place"
     );
 }
 

@@ -125,10 +125,26 @@ fn scenario_56_without_reuse_a_claim_stays_with_its_pod_goes_with_it_or_goes() {
 #[test]
 fn scenario_57_the_id_of_a_claim_of_somebody_else_is_not_taken_over() {
     let mut world = settled(1);
-    world.take_claim_name("data-sample-zzzzz");
     world.scale(2);
-    assert_eq!(world.pass().unwrap().to_string(), "claim 1 data, create 1 v1");
-    assert!(!ids(&world).contains("zzzzz"));
+    // The id that comes next while nobody has it.
+    let mut free = world.clone();
+    free.settle().unwrap();
+    let next: Vec<String> = ids(&free).difference(&ids(&world)).cloned().collect();
+    let [next] = next.as_slice() else {
+        panic!("{next:?}")
+    };
+    world.take_claim_name(&format!("data-sample-{next}"));
+    world.settle().unwrap();
+    assert_eq!(world.inventory(), "2 v1 available");
+    assert!(!ids(&world).contains(next), "{:?}", ids(&world));
+    let foreign = world.every_claim();
+    let foreign = foreign
+        .iter()
+        .find(|claim| claim.name() == format!("data-sample-{next}"));
+    assert!(
+        foreign.unwrap().metadata.owner_references.is_none(),
+        "{foreign:?}"
+    );
 }
 
 #[test]

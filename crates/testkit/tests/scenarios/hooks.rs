@@ -174,14 +174,17 @@ fn scenario_207_and_regression_39_a_rollback_lets_held_pods_be() {
 }
 
 #[test]
-fn scenario_209_a_held_pod_stays_while_paused() {
-    let mut world = world(2, &in_place(), &hook("inPlaceUpdate"));
-    world.image("v2");
-    world.settle().unwrap();
-    world.edit(&json!({"updateStrategy": {"paused": true}}));
-    world.settle().unwrap();
-    assert_eq!(states(&world), ["Normal", "PreparingUpdate"]);
-    assert_eq!(held(&world).len(), 1, "{:?}", world.plan().waits);
+fn scenario_209_a_held_pod_stays_while_paused_and_when_the_partition_is_raised() {
+    for change in [json!({"paused": true}), json!({"partition": 2})] {
+        let mut world = world(2, &in_place(), &hook("inPlaceUpdate"));
+        world.image("v2");
+        world.settle().unwrap();
+        world.edit(&json!({ "updateStrategy": change }));
+        world.settle().unwrap();
+        assert_eq!(states(&world), ["Normal", "PreparingUpdate"], "{change}");
+        assert_eq!(world.inventory(), "1 v1 available, 1 v1 unavailable", "{change}");
+        assert_eq!(held(&world).len(), 1, "{:?}", world.plan().waits);
+    }
 }
 
 #[test]
@@ -268,6 +271,43 @@ fn regression_41_and_scenario_210_all_labels_must_be_there_to_count_again() {
 }
 
 #[test]
+fn scenario_210_one_finalizer_of_two_holds_and_an_empty_hook_does_not() {
+    let finalizers = ["example.com/a", "example.com/b"];
+    let two = json!({"lifecycle": {"inPlaceUpdate":
+        {"finalizersHandler": finalizers, "labelsHandler": {"example.com/other": "yes"}}}});
+    let mut held = world(1, &in_place(), &two);
+    held.finalizer(&only(&held), finalizers[0], true);
+    held.label(&only(&held), "example.com/other", "wrong");
+    held.image("v2");
+    held.settle().unwrap();
+    assert_eq!(states(&held), ["PreparingUpdate"], "one of two holds");
+    held.finalizer(&only(&held), finalizers[0], false);
+    held.settle().unwrap();
+    held.finalizer(&only(&held), finalizers[0], true);
+    held.settle().unwrap();
+    assert_eq!(states(&held), ["Updated"], "one of two is not all");
+    held.finalizer(&only(&held), finalizers[1], true);
+    held.settle().unwrap();
+    assert_eq!(states(&held), ["Updated"], "the label is still wrong");
+    held.label(&only(&held), "example.com/other", "yes");
+    held.settle().unwrap();
+    assert_eq!(states(&held), ["Normal"]);
+
+    for none in [
+        json!({"lifecycle": {"inPlaceUpdate": {}}}),
+        json!({"lifecycle": {}}),
+    ] {
+        let mut free = world(1, &in_place(), &none);
+        free.image("v2");
+        free.settle().unwrap();
+        assert_eq!(
+            (states(&free), free.inventory().as_str()),
+            (vec!["Normal".to_owned()], "1 v2 available")
+        );
+    }
+}
+
+#[test]
 fn pre_normal_keeps_a_ready_pod_from_counting() {
     let mut spec = json!({"replicas": 2, "updateStrategy": {"maxUnavailable": 1}});
     spec["lifecycle"] = json!({"preNormal": {"finalizersHandler": ["example.com/checked"]}});
@@ -343,8 +383,11 @@ fn scenario_102_a_pod_held_by_scale_in_comes_back_when_it_is_wanted_again() {
     world.settle().unwrap();
     assert_eq!(states(&world), ["Normal", "Normal", "PreparingDelete"]);
     world.scale(3);
-    world.settle().unwrap();
+    assert_eq!(world.pass().unwrap().to_string(), "serve 1 v1", "none is created");
+    assert_eq!(states(&world), ["Normal", "Normal", "PreparingNormal"]);
+    assert_eq!(world.pass().unwrap().to_string(), "serve 1 v1");
     assert_eq!(states(&world), ["Normal"; 3]);
+    world.settle().unwrap();
     let after: Vec<String> = world.live_pods().iter().map(|pod| pod.uid().to_owned()).collect();
     assert_eq!(before, after);
 }

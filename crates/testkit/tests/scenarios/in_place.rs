@@ -134,6 +134,20 @@ fn scenario_78_surge_comes_as_a_new_pod_and_goes_as_an_old_one() {
         extremes.fewest_available >= 4 && extremes.most_pods == 6,
         "{extremes:?}"
     );
+    let story = world.story();
+    let story = story.split("we record v2").nth(1).unwrap_or_default();
+    let moves = ["we create ", "we take out ", "we delete "];
+    let is_move = |line: &&str| moves.iter().any(|part| line.contains(part));
+    let moves: Vec<&str> = story
+        .lines()
+        .filter(is_move)
+        .map(|line| line.trim_start_matches(|c: char| !c.is_alphabetic()))
+        .collect();
+    assert_eq!(
+        moves,
+        ["we create v2", "we take out v1", "we delete v1 as surplus"],
+        "surge first, then one in place while there are six, then the surplus old one"
+    );
 }
 
 #[test]

@@ -44,9 +44,30 @@ fn scenario_218_without_a_deadline_there_is_no_progressing_condition() {
 fn scenario_228_a_status_that_says_nothing_new_is_not_written() {
     let mut world = World::of(&json!({"replicas": 2}));
     world.settle().unwrap();
-    let before = world.cloneset().metadata.resource_version.clone();
-    assert!(!world.pass().unwrap().changed);
-    assert_eq!(world.cloneset().metadata.resource_version, before);
+    let version = |world: &World| world.cloneset().metadata.resource_version.clone();
+    let before = version(&world);
+    world.run_for(3600).unwrap();
+    assert!(
+        !world.pass().unwrap().changed,
+        "an hour later nothing else is true"
+    );
+    assert_eq!(version(&world), before);
+    // Another reason, another status, and a condition that comes and goes.
+    let containers = json!([{"name": "main", "image": "registry.local/web:v2"}]);
+    let edits = [
+        json!({"updateStrategy": {"partition": 1}, "template": {"spec": {"containers": containers}}}),
+        json!({"updateStrategy": {"partition": 0, "paused": true}}),
+        json!({"volumeClaimTemplates": [{"spec": {}}]}),
+        json!({"volumeClaimTemplates": null}),
+    ];
+    for edit in edits {
+        let conditions = world.conditions();
+        world.edit(&edit);
+        let edited = version(&world);
+        world.settle().unwrap();
+        assert_ne!(world.conditions(), conditions, "{edit}");
+        assert_ne!(version(&world), edited, "{edit}");
+    }
 }
 
 #[test]

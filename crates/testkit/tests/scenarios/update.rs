@@ -155,6 +155,18 @@ fn scenario_144_the_same_pods_in_another_order_are_updated_in_the_same_order() {
 fn scenario_206_a_pod_that_never_got_a_node_is_updated_at_once() {
     let strategy = json!({"maxUnavailable": 1});
     assert_eq!(first_pass(1, &strategy, "1 v1 pending"), "delete 1 v1 for update");
+    // Nor does hook preNormal keep it, which is not complete.
+    let hook = json!({"preNormal": {"labelsHandler": {"example.com/checked": "true"}}});
+    let mut world = World::of(&json!({"replicas": 1, "updateStrategy": strategy, "lifecycle": hook}));
+    world.settle().unwrap();
+    let pod = world.live_pods().swap_remove(0);
+    assert_eq!(
+        pod.label("lifecycle.apps.kruise.io/state"),
+        Some("PreparingNormal")
+    );
+    world.image("v2");
+    let pass = world.pass().unwrap();
+    assert_eq!(pass.to_string(), "record v2, delete 1 v1 for update");
 }
 
 /// Also regression 8: with a surge pod there is room for one update more.

@@ -10,6 +10,10 @@ fn verdict(spec: &Value) -> (Vec<String>, String) {
     let mut world = World::of(&json!({"replicas": 2}));
     world.settle().unwrap();
     world.edit(spec);
+    (wrong_fields(&mut world), world.inventory())
+}
+
+fn wrong_fields(world: &mut World) -> Vec<String> {
     world.settle().unwrap();
     let conditions = world.status().conditions.unwrap_or_default();
     let stalled = conditions.iter().find(|condition| condition.type_ == "Stalled");
@@ -17,7 +21,7 @@ fn verdict(spec: &Value) -> (Vec<String>, String) {
     let fields = told.unwrap_or_default();
     let fields = fields.split_whitespace().filter(|word| word.starts_with("spec."));
     let fields = fields.map(|field| field.trim_end_matches([':', ',']).to_owned());
-    (fields.collect(), world.inventory())
+    fields.collect()
 }
 
 fn refused(spec: &Value, field: &str) {
@@ -59,7 +63,14 @@ fn scenario_11_more_than_all_may_be_unavailable() {
 fn scenario_12_and_regression_53_a_count_written_as_text() {
     for field in ["maxSurge", "maxUnavailable"] {
         let path = format!("spec.updateStrategy.{field}");
-        refused(&json!({"updateStrategy": {field: "5"}}), &path);
+        let text = json!({"updateStrategy": {field: "5"}});
+        assert_eq!(verdict(&text), (vec![path.clone()], "2 v1 available".to_owned()));
+        // Also where the number stood there before.
+        let mut world = World::of(&json!({"replicas": 2, "updateStrategy": {field: 5}}));
+        world.settle().unwrap();
+        world.edit(&text);
+        assert_eq!(wrong_fields(&mut world), [path]);
+        assert_eq!(world.inventory(), "2 v1 available");
     }
 }
 
