@@ -14,6 +14,9 @@
 //!    pods of its own version and the pods that are older than it and have been Ready for at least as long.
 //! 3. **Updates.** To make place for another version, a write takes a serving pod only while at least R − U
 //!    *available* pods are left. (A surplus pod, or one that the user named, makes place for nothing.)
+//!
+//!    A pod that serves but that no passing of time makes available (a hook keeps it out of normal service) is only
+//!    protected by promise 1: nobody has said that it is any good, and otherwise it could never be replaced.
 //! 4. **Abandoned versions go first.** While the old versions have more pods than the partition leaves them, a pod of
 //!    the template's version that serves is neither deleted as surplus nor replaced. After a rollback the template's
 //!    version is the stable one.
@@ -49,6 +52,8 @@ struct Endpoint<'a> {
     ready_since: Timestamp,
     serves: bool,
     available: bool,
+    /// It is in normal service, as far as its label says.
+    is_normal: bool,
     /// It exists, has not run to an end, and is not about to be deleted.
     stays: bool,
     /// It is on its way to another version.
@@ -62,6 +67,7 @@ struct View<'a> {
     limits: Limits,
     /// The version in the template.
     wanted: &'a str,
+    is_paused: bool,
     pods: Vec<Endpoint<'a>>,
 }
 
@@ -72,6 +78,7 @@ impl<'a> View<'a> {
         Self {
             limits,
             wanted: version_in(&cloneset.spec.template.0),
+            is_paused: cloneset.spec.update_strategy.paused == Some(true),
             pods: pods.collect(),
         }
     }
@@ -91,7 +98,7 @@ impl<'a> View<'a> {
     }
 }
 
-/// Holds one write against promises 1 to 4. `before` and `after` are the pods right before and right after it, `now` is
+/// Holds one write against the promises. `before` and `after` are the pods right before and right after it, `now` is
 /// the moment at which the controller decided on it.
 pub(crate) fn judge(
     cloneset: &CloneSet,
@@ -111,11 +118,15 @@ pub(crate) fn judge(
             continue;
         }
         keeps_the_floor(pod, &before, &after)?;
-        has_stand_ins(pod, &after)?;
+        if pod.is_normal {
+            has_stand_ins(pod, &after)?;
+        }
         if !pod.named {
             let is_changed = left.is_some_and(|left| left.stays);
-            makes_place_for_an_update(pod, is_changed, &after)?;
-            prefers_the_abandoned(pod, &before)?;
+            if pod.is_normal {
+                makes_place_for_an_update(pod, is_changed, &after)?;
+            }
+            goes_in_order(pod, &before)?;
         }
     }
     Ok(())
@@ -166,20 +177,32 @@ fn makes_place_for_an_update(pod: &Endpoint<'_>, is_changed: bool, after: &View<
     })
 }
 
-/// Promise 4.
-fn prefers_the_abandoned(pod: &Endpoint<'_>, before: &View<'_>) -> Result<(), String> {
+/// Promises 4 and 5.
+fn goes_in_order(pod: &Endpoint<'_>, before: &View<'_>) -> Result<(), String> {
     let Limits {
         replicas, partition, ..
     } = before.limits;
     let counts = |other: &Endpoint<'_>| other.stays && !other.named;
     let is_wanted = |other: &Endpoint<'_>| other.is_changing || other.version == before.wanted;
     let wanted = before.count(|other| counts(other) && is_wanted(other));
-    let abandoned = before.count(|other| counts(other) && !is_wanted(other));
-    let others_go_first = abandoned > partition && wanted <= replicas.saturating_sub(partition);
-    rule(pod.version != before.wanted || !others_go_first, || {
+    let old = before.count(|other| counts(other) && !is_wanted(other));
+    let is_old = pod.version != before.wanted;
+    if before.is_paused {
+        let is_younger = |other: &Endpoint<'_>| other.created > pod.created;
+        let younger = before.count(|other| counts(other) && is_wanted(other) && is_younger(other));
+        let must_stay = is_old && wanted > 0 && younger == wanted && old <= replicas;
+        return rule(!must_stay, || {
+            format!(
+                "client, paused: {} of an old version goes while there are {wanted} younger pods of the template's version",
+                pod.name
+            )
+        });
+    }
+    let others_go_first = old > partition && wanted <= replicas.saturating_sub(partition);
+    rule(is_old || !others_go_first, || {
         format!(
-            "client, abandoned: {} of the template's version is deleted while there are {abandoned} pods of other \
-             versions, to which the partition leaves {partition}",
+            "client, abandoned: {} of the template's version goes while there are {old} pods of other versions, to which \
+             the partition leaves {partition}",
             pod.name
         )
     })
@@ -236,6 +259,7 @@ fn endpoint<'a>(cloneset: &'a CloneSet, pod: &'a Pod, limits: Limits, now: Times
         .all(|(key, value)| label(key) == Some(value));
     let is_leaving = matches!(state, "PreparingDelete" | "PreparingUpdate");
     let serves = is_behind && phase == "Running" && is_ready && !is_terminating && !is_leaving;
+    let is_normal = matches!(state, "" | "Normal");
     let least = SignedDuration::from_secs(limits.min_ready_seconds.into());
     let is_proven = limits.min_ready_seconds == 0 || now.duration_since(ready_since) > least;
     let scale = cloneset.spec.scale_strategy.as_ref();
@@ -247,7 +271,8 @@ fn endpoint<'a>(cloneset: &'a CloneSet, pod: &'a Pod, limits: Limits, now: Times
         created: created.map_or(Timestamp::MAX, |time| time.0),
         ready_since,
         serves,
-        available: serves && is_proven && matches!(state, "" | "Normal"),
+        available: serves && is_proven && is_normal,
+        is_normal,
         stays: !is_terminating && !matches!(phase, "Succeeded" | "Failed") && state != "PreparingDelete",
         is_changing: matches!(state, "PreparingUpdate" | "Updating"),
         named: label(SPECIFIED_DELETE).is_some() || names.into_iter().flatten().any(|found| found == name),

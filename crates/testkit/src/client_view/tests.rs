@@ -195,6 +195,38 @@ fn a_pod_of_the_wanted_version_that_goes_before_an_abandoned_one_is_found() {
 }
 
 #[test]
+fn a_pod_of_the_old_version_that_goes_because_the_update_is_paused_is_found() {
+    let spec = json!({"replicas": 5, "updateStrategy": {"paused": true, "maxSurge": 2, "maxUnavailable": 0}});
+    let mut world = set(&spec, "5 v1 available");
+    world.now = world
+        .now
+        .checked_add(jiff::SignedDuration::from_secs(10))
+        .unwrap();
+    let world = world.pods("2 v2 available");
+    let told = verdict(&mut world.clone(), delete("v1"));
+    assert!(told.starts_with("client, paused: sample-p0 "), "{told}");
+    assert_eq!(verdict(&mut world.clone(), delete("v2")), "fine");
+    let mut fewer = world;
+    fewer.scale(4);
+    assert_eq!(
+        verdict(&mut fewer, delete("v1")),
+        "fine",
+        "5 old pods are surplus by themselves"
+    );
+}
+
+#[test]
+fn a_pod_that_no_time_makes_available_can_be_replaced_within_the_floor() {
+    let spec = json!({"replicas": 3, "updateStrategy": {"maxUnavailable": 1}});
+    let mut world = set(&spec, "3 v1 available");
+    for pod in world.live_pods() {
+        world.label(&pod, labels::LIFECYCLE_STATE, "PreparingNormal");
+    }
+    assert_eq!(verdict(&mut world, delete("v1")), "fine");
+    assert!(verdict(&mut world, delete("v1")).starts_with("client, floor: "));
+}
+
+#[test]
 fn a_broken_surplus_pod_that_stays_is_found() {
     let world = set(&no_surge(), "3 v2 available, 1 v2 unavailable");
     let judged = |is_kept: bool| stuck(&world.store.cloneset, &stored(&world), |_| is_kept, world.now);
