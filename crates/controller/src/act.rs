@@ -203,7 +203,7 @@ pub async fn act(context: &Context, cloneset: &CloneSet, memory: &mut Memory, pl
         possible.partition(|action| matches!(action, Action::CreatePod(_) | Action::CreateClaim(_)));
     acting.carry_out(&others).await;
     acting.claims_follow(plan).await;
-    acting.look_for_unknown_fields(&creations).await;
+    acting.find_unknown_fields(&creations).await;
     acting.create(&creations).await;
     acting.acted
 }
@@ -276,7 +276,7 @@ impl Acting<'_> {
             }
             // The deletion itself makes room.
             Err(WriteError::OverQuota(_)) => true,
-            Err(WriteError::Refused(message)) if message.contains(CANNOT_REHEARSE) => true,
+            Err(WriteError::Refused(message)) if message.contains(dry_run::NOT_SUPPORTED) => true,
             Err(error) => {
                 self.acted
                     .failed
@@ -286,28 +286,15 @@ impl Acting<'_> {
         }
     }
 
-    /// Asks once for each revision which fields of its template the API server does not know. The pods are created
-    /// whatever it says; only one that does not answer, or asks to come back later, is sent nothing more.
-    async fn look_for_unknown_fields(&mut self, creations: &[&Action]) {
-        for action in creations {
-            let Action::CreatePod(pod) = action else { continue };
-            let revision = &pod.revision.name;
-            if self.memory.unknown_fields.contains_key(revision) || self.stop.load(Ordering::Relaxed) {
-                continue;
-            }
-            match dry_run::ask(self.context, self.cloneset, self.memory, pod).await {
-                Ok(None) => drop(self.memory.rehearsed.insert(revision.clone())),
-                Err(error @ (WriteError::NotLeading | WriteError::Throttled { .. })) => {
-                    self.stop.store(true, Ordering::Relaxed);
-                    self.acted
-                        .failed
-                        .push((Attempt::Rehearsal(revision.clone()), error));
-                }
-                // The creation itself shows what is wrong with the pod.
-                Ok(Some(_)) | Err(_) => {
-                    self.memory.unknown_fields.entry(revision.clone()).or_default();
-                }
-            }
+    /// Has the unknown fields of the revisions found that pods are about to be created of.
+    async fn find_unknown_fields(&mut self, creations: &[&Action]) {
+        if self.stop.load(Ordering::Relaxed) {
+            return;
+        }
+        let found = dry_run::find_unknown_fields(self.context, self.cloneset, self.memory, creations).await;
+        if let Err((revision, error)) = found {
+            self.stop.store(true, Ordering::Relaxed);
+            self.acted.failed.push((Attempt::Rehearsal(revision), error));
         }
     }
 
@@ -450,9 +437,6 @@ impl Acting<'_> {
         all_done
     }
 }
-
-/// How the API server refuses a rehearsal because of a webhook with side effects, which says nothing about the pod.
-const CANNOT_REHEARSE: &str = "does not support dry run";
 
 /// Makes a write unless nothing more is to be sent (this process is ending, too), and says so to the others when that
 /// is what comes of it.

@@ -8,8 +8,11 @@ use crate::perform::altered;
 use crate::send::{self, FieldValidation, Target, WriteError};
 use crate::wiring::Context;
 use cloneset_api::CloneSet;
-use cloneset_plan::NewPod;
+use cloneset_plan::{Action, NewPod};
 use cloneset_status::{Pod, Runaway};
+
+/// How the API server rejects a dry run because of a webhook with side effects, which says nothing about the pod.
+pub const NOT_SUPPORTED: &str = "does not support dry run";
 
 /// Would the API server take this pod, and store what ties it to us? Unknown fields go to the memory.
 pub async fn ask(
@@ -35,6 +38,32 @@ pub async fn ask(
         memory.unknown_fields.insert(revision.clone(), unknown);
     }
     answer
+}
+
+/// Asks for each of these new pods whose revision nobody has asked about yet. The pods are created whatever the answer is;
+/// only an API server that asks to come back later, or another leader, is an error, and nothing more may be sent.
+pub async fn find_unknown_fields(
+    context: &Context,
+    cloneset: &CloneSet,
+    memory: &mut Memory,
+    creations: &[&Action],
+) -> Result<(), (String, WriteError)> {
+    for action in creations {
+        let Action::CreatePod(pod) = action else { continue };
+        let revision = &pod.revision.name;
+        if memory.unknown_fields.contains_key(revision) {
+            continue;
+        }
+        match ask(context, cloneset, memory, pod).await {
+            Ok(None) => drop(memory.rehearsed.insert(revision.clone())),
+            Err(error @ (WriteError::NotLeading | WriteError::Throttled { .. })) => {
+                return Err((revision.clone(), error));
+            }
+            // The creation itself shows what is wrong with the pod.
+            Ok(Some(_)) | Err(_) => drop(memory.unknown_fields.entry(revision.clone()).or_default()),
+        }
+    }
+    Ok(())
 }
 
 async fn one(
