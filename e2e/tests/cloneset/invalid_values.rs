@@ -37,6 +37,7 @@ fn rules() -> Vec<Rule> {
     rules.extend(rules_about_strategies());
     rules.extend(rules_about_priorities());
     rules.extend(rules_about_selectors());
+    rules.extend(rules_about_containers());
     rules.extend(rules_about_templates());
     rules
 }
@@ -299,13 +300,12 @@ fn rules_about_selectors() -> Vec<Rule> {
     ]
 }
 
-fn rules_about_templates() -> Vec<Rule> {
+fn rules_about_containers() -> Vec<Rule> {
     let containers = "spec.template.spec.containers";
     let main = || json!({"name": "main", "image": "web:v1"});
     let of_env = |value: Value| json!([{"name": "main", "image": "web:v1", "env": [{"name": "PORT", "value": value}]}]);
     let of_cpu =
         |cpu: Value| json!([{"name": "main", "image": "web:v1", "resources": {"limits": {"cpu": cpu}}}]);
-    let labels = |key: &str, value: &str| json!({"app": "web", key: value});
     vec![
         rule(
             containers,
@@ -343,6 +343,12 @@ fn rules_about_templates() -> Vec<Rule> {
             "spec.template.spec.containers[0].resources.limits.cpu in body should match",
             of_cpu(json!(0.5)),
         ),
+    ]
+}
+
+fn rules_about_templates() -> Vec<Rule> {
+    let labels = |key: &str, value: &str| json!({"app": "web", key: value});
+    vec![
         rule(
             "spec.template.metadata.annotations",
             json!({"prometheus.io/scrape": true}),
