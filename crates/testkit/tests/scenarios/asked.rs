@@ -141,7 +141,7 @@ fn scenario_108_without_a_hook_a_pod_that_was_held_is_deleted() {
         &json!({"replicas": 2}),
         "2 v2 available, 1 v2 unavailable leaving",
     );
-    assert_eq!(pass(&mut world), "delete 1 v2 as asked");
+    assert_eq!(pass(&mut world), "delete 1 v2 as surplus");
 }
 
 /// Oddity 10, deviation 10: Kruise ends its pass where creation is throttled.
