@@ -31,7 +31,9 @@ pub(crate) fn is_done(
         .last_container_statuses
         .iter()
         .all(|(name, last)| has_followed(pod, name, last, doubts));
-    let resized = || template.is_none_or(|template| has_resources(pod, template));
+    // Containers of later batches are not resized yet.
+    let changed = |name: &str| !state.next.resources.contains_key(name);
+    let resized = || template.is_none_or(|template| has_resources(pod, template, changed));
     restarted && (!resize || !state.update_resources || resized())
 }
 
@@ -100,19 +102,20 @@ fn is_image(shown: &str, wanted: &str) -> bool {
     rest.is_some_and(|registry| registry.is_empty() || registry.ends_with('/'))
 }
 
-/// Has the kubelet given every container what the template says?
-fn has_resources(pod: &Pod, template: &Value) -> bool {
+/// Has the kubelet given every container that was `changed` what the template says?
+fn has_resources(pod: &Pod, template: &Value, changed: impl Fn(&str) -> bool) -> bool {
     let containers = template.pointer("/spec/containers").and_then(Value::as_array);
     containers.into_iter().flatten().all(|container| {
         let name = container.get("name").and_then(Value::as_str).unwrap_or_default();
         let given = pod
             .container_status(name)
             .and_then(|status| status.resources.as_ref());
-        ["limits", "requests"].into_iter().all(|field| {
-            let wanted = container.pointer(&format!("/resources/{field}"));
-            let mut wanted = wanted.and_then(Value::as_object).into_iter().flatten();
-            wanted.all(|(resource, quantity)| is_given(given, field, resource, quantity))
-        })
+        !changed(name)
+            || ["limits", "requests"].into_iter().all(|field| {
+                let wanted = container.pointer(&format!("/resources/{field}"));
+                let mut wanted = wanted.and_then(Value::as_object).into_iter().flatten();
+                wanted.all(|(resource, quantity)| is_given(given, field, resource, quantity))
+            })
     })
 }
 

@@ -346,6 +346,39 @@ fn scenarios_182_183_185_186_containers_follow_one_another_by_launch_priority() 
     assert_eq!(world.inventory(), "1 v2 available");
 }
 
+/// A container of a later batch has its old resources until its turn comes.
+#[test]
+fn containers_are_resized_one_after_another_by_launch_priority() {
+    let container = |name: &str, priority: &str, cpu: &str| {
+        json!({"name": name, "image": "registry.local/web:v1", "resources": {"requests": {"cpu": cpu}},
+               "env": [{"name": "KRUISE_CONTAINER_PRIORITY", "value": priority}]})
+    };
+    let template = |cpu: &str, version: &str| {
+        let containers = [container("c1", "20", cpu), container("c2", "10", cpu)];
+        json!({"template": {"metadata": {"annotations": {"version": version}}, "spec": {"containers": containers}}})
+    };
+    let mut spec = template("100m", "v1");
+    spec["updateStrategy"] = json!({"type": "InPlaceIfPossible"});
+    spec["replicas"] = json!(1);
+    let features = cloneset_plan::Features {
+        in_place_resize: true,
+        ..cloneset_plan::Features::default()
+    };
+    let mut world = World::of(&spec).with(features);
+    world.settle().unwrap();
+    let before = only(&world);
+    world.edit(&template("200m", "v2"));
+    world.settle().unwrap();
+    assert_eq!(world.inventory(), "1 v2 available");
+    let after = only(&world);
+    assert_eq!(after.uid(), before.uid(), "in place");
+    let given = |status: &cloneset_status::facts::ContainerStatus| status.resources.clone().unwrap().requests;
+    for status in &after.status.container_statuses {
+        let cpu = given(status)["cpu"].clone();
+        assert!(["200m", "0.2"].contains(&cpu.as_str()), "{}: {cpu}", status.name);
+    }
+}
+
 /// F78.
 #[test]
 fn an_annotation_that_cannot_be_read_harms_its_pod_only() {
