@@ -90,7 +90,7 @@ fn a_pod_of_the_update_revision_stands_for_those_that_cannot_start() {
         json!({"status": {"phase": "Pending", "conditions": [],
                "containerStatuses": [{"name": "main", "state": {"waiting": {"reason": reason}}}]}})
     };
-    let spec = json!({"replicas": 5, "updateStrategy": {"paused": true}});
+    let spec = json!({"replicas": 4, "updateStrategy": {"paused": true}});
     let scene = Scene::of(&spec)
         .pods(2, "new")
         .pod_with("old broken", &failing("ErrImagePull"))

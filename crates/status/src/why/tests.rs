@@ -34,6 +34,10 @@ fn every_wait() -> Vec<Wait> {
         }),
         Wait::Starting { pods, until },
         Wait::ScaleUpLimited { missing: 1, limit: 0 },
+        Wait::Unproven {
+            missing: pods,
+            unproven: pods,
+        },
         Wait::DeletionBudget { pods },
         Wait::Paused { pods },
         Wait::OnDelete { pods },
