@@ -9,6 +9,7 @@ mod difference;
 mod done;
 mod metadata;
 mod qos;
+mod readers;
 mod state;
 mod steps;
 

@@ -50,6 +50,11 @@ pub(crate) fn same_quantity(one: &Value, other: &Value) -> bool {
     quantity::canonical(one, quantity::MILLI) == quantity::canonical(other, quantity::MILLI)
 }
 
+/// Is it an amount that a resource can have: a quantity, not below zero?
+pub(crate) fn is_amount(value: &Value) -> bool {
+    quantity::is_amount(value)
+}
+
 /// A value in canonical form. As an entry of a list or map it stays even if it is zero, because its place
 /// counts.
 fn canonical(kind: Kind, value: &Value) -> Value {

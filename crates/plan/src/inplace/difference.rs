@@ -6,15 +6,14 @@
 
 use super::metadata::{MetadataChange, Referenced};
 use super::qos::qos_class;
-use crate::normalise::{normalise, pull_policy};
+use super::readers::readers;
+use crate::normalise::{is_amount, normalise, pull_policy};
 use cloneset_status::facts::Resources;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The resources that can be changed in place.
 const RESIZABLE: [&str; 2] = ["cpu", "memory"];
-/// Variables that Kruise's sidecar sets read; they do not count as reading.
-const NOT_READING: [&str; 2] = ["SIDECARSET_VERSION", "SIDECARSET_VERSION_ALT"];
 
 /// What leads from one template to another.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -69,7 +68,7 @@ pub(crate) fn difference(from: &Value, to: &Value, resize: bool) -> Result<Diffe
             "spec.containers[*].resources, which changes the QoS class".to_owned(),
         ));
     }
-    refer(new, &mut difference)?;
+    refer(&new_spec, &mut difference)?;
     Ok(difference)
 }
 
@@ -149,7 +148,8 @@ fn changed_resources(old: Option<&Value>, new: Option<&Value>) -> Option<Resourc
         let same_keys = old.len() == new.len() && old.keys().all(|key| new.contains_key(key));
         let mut changes = BTreeMap::new();
         for (key, value) in new.iter().filter(|(key, value)| old.get(*key) != Some(value)) {
-            if !RESIZABLE.contains(&key.as_str()) {
+            // The API server would refuse what is no amount in a resize, and in a new pod, which is tried first.
+            if !RESIZABLE.contains(&key.as_str()) || !is_amount(value) {
                 return None;
             }
             changes.insert(key.clone(), value.as_str()?.to_owned());
@@ -162,33 +162,47 @@ fn changed_resources(old: Option<&Value>, new: Option<&Value>) -> Option<Resourc
     })
 }
 
-/// Sets apart the metadata that containers read when they start. That works for containers that restart anyway: there
-/// is nobody on the node who would restart the others.
-fn refer(containers: &[Value], difference: &mut Difference) -> Result<(), Impossible> {
-    for container in containers {
-        let name = name_of(container);
-        for (field, key) in read_by(container) {
-            let entries = if field == "labels" {
-                &difference.metadata.labels
+/// Sets apart the metadata that containers read when they start. That works for regular containers that restart anyway:
+/// nobody on the node would restart the others, and an init container does not run again.
+fn refer(spec: &Map<String, Value>, difference: &mut Difference) -> Result<(), Impossible> {
+    for reader in readers(spec) {
+        let entries = if reader.field == "labels" {
+            &difference.metadata.labels
+        } else {
+            &difference.metadata.annotations
+        };
+        let read = entries.iter().filter(|(key, _)| reader.reads(key));
+        let read: Vec<(String, Option<String>)> =
+            read.map(|(key, value)| (key.clone(), value.clone())).collect();
+        let Some((first, _)) = read.first() else {
+            continue;
+        };
+        if reader.is_init || !difference.images.contains_key(&reader.container) {
+            let kind = if reader.is_init {
+                "init container"
             } else {
-                &difference.metadata.annotations
+                "container"
             };
-            let Some(Some(value)) = entries.get(&key).cloned() else {
-                continue;
-            };
-            if !difference.images.contains_key(&name) {
-                return Err(Impossible(format!(
-                    "metadata.{field}[{key}], which container {name} reads as it starts"
-                )));
-            }
-            let referenced = difference.referenced.entry(name.clone()).or_default();
-            let into = if field == "labels" {
-                &mut referenced.labels
-            } else {
-                &mut referenced.annotations
-            };
-            into.get_or_insert_default().insert(key, value);
+            return Err(Impossible(format!(
+                "metadata.{}[{first}], which {kind} {} reads as it starts",
+                reader.field, reader.container
+            )));
         }
+        // Kruise's format has no word for a key that goes: it goes with the first containers that restart.
+        let set: BTreeMap<String, String> = read
+            .into_iter()
+            .filter_map(|(key, value)| Some((key, value?)))
+            .collect();
+        if set.is_empty() {
+            continue;
+        }
+        let referenced = difference.referenced.entry(reader.container).or_default();
+        let into = if reader.field == "labels" {
+            &mut referenced.labels
+        } else {
+            &mut referenced.annotations
+        };
+        into.get_or_insert_default().extend(set);
     }
     for referenced in difference.referenced.values() {
         let labels = referenced.labels.iter().flatten();
@@ -197,27 +211,6 @@ fn refer(containers: &[Value], difference: &mut Difference) -> Result<(), Imposs
         annotations.for_each(|(key, _)| _ = difference.metadata.annotations.remove(key));
     }
     Ok(())
-}
-
-/// The metadata that a container's environment refers to: `labels` or `annotations`, and the key.
-fn read_by(container: &Value) -> Vec<(&'static str, String)> {
-    let env = container.get("env").and_then(Value::as_array);
-    let reads = |variable: &Value| {
-        let name = variable.get("name").and_then(Value::as_str)?;
-        let path = variable.pointer("/valueFrom/fieldRef/fieldPath")?.as_str()?;
-        if NOT_READING.contains(&name) {
-            return None;
-        }
-        ["labels", "annotations"].into_iter().find_map(|field| {
-            let key = path
-                .strip_prefix("metadata.")?
-                .strip_prefix(field)?
-                .strip_prefix("['")?
-                .strip_suffix("']")?;
-            Some((field, key.to_owned()))
-        })
-    };
-    env.into_iter().flatten().filter_map(reads).collect()
 }
 
 #[cfg(test)]

@@ -25,14 +25,22 @@ struct Decimal {
 /// The one text for all quantities of the same value: plain decimals, no suffix. What is no quantity, or has
 /// more digits than any real one, is left as it is.
 pub(super) fn canonical(value: &Value, finest: i32) -> Value {
-    let text = match value {
-        Value::String(text) => text.trim().to_owned(),
-        Value::Number(number) => number.to_string(),
-        _ => return value.clone(),
-    };
-    match parse(&text, finest) {
+    match read(value, finest) {
         Some(decimal) => Value::String(decimal.text()),
         None => value.clone(),
+    }
+}
+
+/// Is it a quantity of zero or more?
+pub(super) fn is_amount(value: &Value) -> bool {
+    read(value, EXACT).is_some_and(|decimal| !decimal.negative)
+}
+
+fn read(value: &Value, finest: i32) -> Option<Decimal> {
+    match value {
+        Value::String(text) => parse(text.trim(), finest),
+        Value::Number(number) => parse(&number.to_string(), finest),
+        _ => None,
     }
 }
 

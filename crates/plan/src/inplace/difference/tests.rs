@@ -69,7 +69,112 @@ fn what_a_container_reads_that_does_not_restart_takes_a_new_pod() {
     let told = of(&to, false).unwrap_err();
     assert_eq!(told, "metadata.labels[k], which container c1 reads as it starts");
     to["metadata"]["labels"] = json!({"app": "web"});
-    assert!(of(&to, false).is_ok(), "a key that goes is plain metadata");
+    let told = of(&to, false).unwrap_err();
+    assert_eq!(
+        told, "metadata.labels[k], which container c1 reads as it starts",
+        "a key that goes"
+    );
+    to["spec"]["containers"][0]["image"] = json!("foo2");
+    let both = of(&to, false).unwrap();
+    assert_eq!(both.metadata.labels, BTreeMap::from([("k".to_owned(), None)]));
+    assert!(both.referenced.is_empty(), "it goes with the restart");
+}
+
+/// Every place in which a template can hand its own labels and annotations to a container.
+#[test]
+fn metadata_changes_in_place_only_where_every_reader_sees_the_change() {
+    let file = |path: &str| json!([{"path": "file", "fieldRef": {"fieldPath": path}}]);
+    let downward = |path: &str| json!({"name": "info", "downwardAPI": {"items": file(path)}});
+    let projected = |path: &str| json!({"name": "info", "projected": {"sources": [{"downwardAPI": {"items": file(path)}}]}});
+    let env = |path: &str| json!({"env": [{"name": "V", "valueFrom": {"fieldRef": {"fieldPath": path}}}]});
+    let mount = json!({"volumeMounts": [{"name": "info", "mountPath": "/info"}]});
+    let sub_path = json!({"volumeMounts": [{"name": "info", "mountPath": "/info", "subPath": "file"}]});
+    let sidecar = |reader: &Value| {
+        let mut sidecar = reader.clone();
+        sidecar["restartPolicy"] = json!("Always");
+        sidecar
+    };
+    let one = "metadata.annotations['data']";
+    let all = "metadata.annotations";
+    let (main, init) = ("containers", "initContainers");
+    // list, the container, its volume => can annotation `data` change without a new image, with one?
+    for (list, reader, volume, alone, with_image) in [
+        (main, env(one), None, false, true),
+        (main, env("metadata.annotations['other']"), None, true, true),
+        (main, env("metadata.labels['data']"), None, true, true),
+        (main, mount.clone(), Some(downward(one)), true, true),
+        (main, mount.clone(), Some(projected(all)), true, true),
+        (main, sub_path.clone(), Some(downward(one)), false, true),
+        (main, sub_path.clone(), Some(projected(all)), false, true),
+        (
+            main,
+            sub_path.clone(),
+            Some(downward("metadata.labels")),
+            true,
+            true,
+        ),
+        (init, env(one), None, false, false),
+        (init, mount.clone(), Some(downward(all)), false, false),
+        (init, mount.clone(), Some(projected(one)), false, false),
+        (init, mount.clone(), Some(projected("metadata.name")), true, true),
+        (init, sidecar(&env(one)), None, false, false),
+        (init, sidecar(&mount), Some(downward(one)), true, true),
+        (init, sidecar(&sub_path), Some(downward(one)), false, false),
+    ] {
+        let template = |data: &str, image: &str| {
+            let mut template = json!({
+                "metadata": {"labels": {"app": "web"}, "annotations": {"data": data}},
+                "spec": {"containers": [{"name": "main", "image": image}], "volumes": volume.iter().collect::<Vec<_>>()}
+            });
+            let mut container = reader.clone();
+            container["name"] = json!(if list == main { "main" } else { "init" });
+            container["image"] = json!(if list == main { image } else { "init:1" });
+            template["spec"][list] = json!([container]);
+            template
+        };
+        let told = format!("{list} {reader} {volume:?}");
+        let only_metadata = difference(&template("one", "web:1"), &template("two", "web:1"), false);
+        assert_eq!(only_metadata.is_ok(), alone, "{told}: {only_metadata:?}");
+        let image_too = difference(&template("one", "web:1"), &template("two", "web:2"), false);
+        assert_eq!(image_too.is_ok(), with_image, "{told}: {image_too:?}");
+        if let Ok(difference) = image_too {
+            // What is read at the start comes with the restart, everything else at once.
+            assert_eq!(difference.referenced.is_empty(), alone, "{told}: {difference:?}");
+        }
+    }
+}
+
+#[test]
+fn the_message_names_the_init_container_that_reads_the_metadata() {
+    let template = |data: &str| {
+        let source = json!({"fieldRef": {"fieldPath": "metadata.annotations['data']"}});
+        json!({"metadata": {"annotations": {"data": data}}, "spec": {
+            "initContainers": [{"name": "setup", "image": "i", "env": [{"name": "V", "valueFrom": source}]}],
+            "containers": [{"name": "main", "image": "web:1"}]}})
+    };
+    let told = difference(&template("one"), &template("two"), false)
+        .unwrap_err()
+        .0;
+    assert_eq!(
+        told,
+        "metadata.annotations[data], which init container setup reads as it starts"
+    );
+}
+
+#[test]
+fn a_value_that_is_no_amount_is_no_resize() {
+    for value in ["lots", "", "-1", "1Kib", "0x10"] {
+        let to = with("/spec/containers/0/resources/limits/cpu", json!(value));
+        assert_eq!(
+            of(&to, true).unwrap_err(),
+            "spec.containers[c1].resources",
+            "{value}"
+        );
+    }
+    for value in ["2", "1500m", "1e3"] {
+        let to = with("/spec/containers/0/resources/limits/cpu", json!(value));
+        assert!(of(&to, true).is_ok(), "{value}");
+    }
 }
 
 #[test]
