@@ -185,13 +185,13 @@ pub async fn act(context: &Context, cloneset: &CloneSet, memory: &mut Memory, pl
     // Without its revision nothing may be made or replaced, but a new pod may enter service all the same, and what has
     // begun is finished.
     let possible = plan.actions.iter().filter(|action| match action {
+        action if action.begins_update() => may_replace,
         Action::PutInService(_)
         | Action::ChangeInPlace(_)
         | Action::PruneNames(_)
         | Action::HandOverClaim(_) => true,
         // Those of pods follow when their pods are deleted.
         Action::DeleteClaim(claim) => claim.with_pod.is_none(),
-        action if action.begins_update() => may_replace,
         Action::DeletePod(_)
         | Action::TakeOutOfService(_)
         | Action::CreateClaim(_)

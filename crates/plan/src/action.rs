@@ -157,7 +157,7 @@ pub enum Action {
     PutInService(InService),
     /// Take a pod out of service, or hold it where it is: gate False, labels as they should be, in one write.
     TakeOutOfService(OutOfService),
-    /// Change a pod that is out of service.
+    /// Change a pod that is out of service, or only the metadata of one that serves on.
     ChangeInPlace(InPlaceChange),
     /// Give a pod up without deleting it.
     ReleasePod(Release),
@@ -202,12 +202,12 @@ impl Action {
                 OutReason::InPlaceUpdate | OutReason::UpdateHook => true,
                 OutReason::DeletionHook(why) => why == DeleteReason::Update,
             },
+            Self::ChangeInPlace(change) => change.begins,
             Self::CreateClaim(_)
             | Self::DeleteClaim(_)
             | Self::HandOverClaim(_)
             | Self::CreatePod(_)
             | Self::PutInService(_)
-            | Self::ChangeInPlace(_)
             | Self::ReleasePod(_)
             | Self::PruneNames(_)
             | Self::DeleteRevision { .. } => false,
@@ -234,7 +234,7 @@ impl Action {
 
     /// Does it take an update on that has begun, or a pod into service? Then nothing has to be known before.
     pub fn goes_on(&self) -> bool {
-        matches!(self, Self::PutInService(_) | Self::ChangeInPlace(_))
+        matches!(self, Self::PutInService(_) | Self::ChangeInPlace(_)) && !self.begins_update()
     }
 }
 
@@ -391,4 +391,6 @@ pub struct InPlaceChange {
     pub resources: BTreeMap<String, Resources>,
     /// Labels, annotations and finalizers.
     pub metadata: MetadataChange,
+    /// Is it the whole update, of a pod that serves on because nothing restarts?
+    pub begins: bool,
 }

@@ -1,10 +1,12 @@
 //! Updating a pod without replacing it (`behaviour.md` 5.5 to 5.9): it keeps its name, node, address and volumes, and
 //! only the containers that change are restarted.
 //!
-//! Three writes: out of service with everything that is to come written on the pod; the change; in service again. Who
-//! is updated and when is `update`'s business, hooks are `lifecycle`'s.
+//! Three writes: out of service with everything that is to come written on the pod; the change; in service again. Where
+//! only metadata changes one write is enough, and the pod serves on. Who is updated and when is `update`'s business,
+//! hooks are `lifecycle`'s.
 
 mod batch;
+mod compare;
 mod difference;
 mod done;
 mod metadata;
@@ -15,17 +17,18 @@ mod steps;
 
 pub(crate) use difference::{Difference, Impossible};
 pub use metadata::MetadataChange;
+use steps::Claimed;
 pub(crate) use steps::{Around, Stage, is_under_way, stage};
 
-use crate::action::{OutOfService, OutReason};
+use crate::action::{InPlaceChange, OutOfService, OutReason};
 use crate::context::Context;
 use crate::desired::UpdateType;
 use crate::lifecycle::{enter, out_of_service};
 use crate::manifest::{RevisionTemplate, revision_label};
 use crate::new_claim;
 use crate::revision::recorded_hash;
-use cloneset_api::names::{labels, lifecycle, pod_reasons};
-use cloneset_status::facts::{Resources, is_revision, short_revision};
+use cloneset_api::names::{labels, lifecycle, pod_conditions, pod_reasons};
+use cloneset_status::facts::{is_revision, short_revision};
 use cloneset_status::{LifecycleState, Pod, Revision};
 use difference::difference;
 use serde_json::Value;
@@ -60,11 +63,32 @@ impl<'a> InPlace<'a> {
         }
         match self.spec(pod) {
             Err(unreadable) => Some(Impossible(unreadable.to_string())),
+            Ok(_) if self.changes_in_service(pod) => None,
             Ok(spec) if !spec.fits(pod) => Some(Impossible(
                 "metadata.annotations, which are too large to stand on a pod twice".to_owned(),
             )),
+            Ok(spec) if self.restarts(&spec) && stays_in_endpoints(pod) => Some(Impossible(format!(
+                "spec.readinessGates: without {} it cannot be taken out of service before a container restarts",
+                pod_conditions::IN_PLACE_UPDATE_READY
+            ))),
             Ok(_) => None,
         }
+    }
+
+    /// Does the update restart nothing, so that one write makes it and the pod serves on?
+    pub(crate) fn changes_in_service(&mut self, pod: &Pod) -> bool {
+        let state = pod.lifecycle_state();
+        if state == LifecycleState::Unknown || state != LifecycleState::PreparingUpdate && is_under_way(pod) {
+            return false;
+        }
+        let way = self.way(pod).as_ref();
+        way.is_ok_and(|difference| difference.images.is_empty() && difference.resources.is_empty())
+    }
+
+    /// Does it restart a container?
+    fn restarts(&self, spec: &state::UpdateSpec) -> bool {
+        !spec.container_images.is_empty()
+            || steps::restarts_by_resize(&self.target.template, &spec.container_resources)
     }
 
     fn way(&mut self, pod: &Pod) -> &Result<Difference, Impossible> {
@@ -84,10 +108,43 @@ impl<'a> InPlace<'a> {
     fn spec(&mut self, pod: &Pod) -> Result<state::UpdateSpec, state::Unreadable> {
         let revision = self.target.name.clone();
         let grace = self.context.desired.grace_seconds;
-        match self.way(pod) {
-            Ok(difference) => steps::spec_for(pod, &revision, difference, grace),
-            Err(_) => Ok(state::UpdateSpec::default()),
+        let claimed = Claimed {
+            template: template_of(self.context, pod),
+            resize: self.context.features.in_place_resize,
+        };
+        let mut spec = match self.way(pod) {
+            Ok(difference) => steps::spec_for(pod, &claimed, &revision, difference, grace)?,
+            Err(_) => return Ok(state::UpdateSpec::default()),
+        };
+        // The period is for clients of a container that is about to restart.
+        if !self.restarts(&spec) {
+            spec.grace_seconds = 0;
         }
+        Ok(spec)
+    }
+
+    /// The whole update of a pod that serves on; `None` when it has to leave service first.
+    pub(crate) fn change_in_service(&mut self, pod: &Pod) -> Option<InPlaceChange> {
+        if !self.changes_in_service(pod) {
+            return None;
+        }
+        let mut metadata = self.way(pod).as_ref().ok()?.metadata.clone();
+        self.claim(&mut metadata);
+        // What stands there is about an update that is over.
+        steps::drop_records(pod, &mut metadata);
+        Some(InPlaceChange {
+            revision: self.target.name.clone(),
+            metadata,
+            begins: true,
+            ..steps::bare(pod)
+        })
+    }
+
+    /// The labels of the revision that a pod has from now on.
+    fn claim(&self, metadata: &mut MetadataChange) {
+        let label = revision_label(&self.target.name, self.context.features.short_hash);
+        metadata.label(labels::REVISION, label);
+        metadata.label(labels::POD_TEMPLATE_HASH, short_revision(&self.target.name));
     }
 
     /// Takes the pod out of service and writes on it what is to come; `None` when it cannot be updated in place.
@@ -97,18 +154,10 @@ impl<'a> InPlace<'a> {
         }
         let spec = self.spec(pod).ok()?;
         let context = self.context;
-        let only_resources = context.features.in_place_resize
-            && spec.container_images.is_empty()
-            && spec.container_ref_metadata.is_empty()
-            && spec.metadata.is_empty()
-            && !spec.container_resources.is_empty();
-        let serves_on = only_resources && !restarts(&self.target.template, &spec.container_resources);
         let mut metadata = steps::announce(pod, &spec, context.now);
-        let label = revision_label(&self.target.name, context.features.short_hash);
-        metadata.label(labels::REVISION, label);
-        metadata.label(labels::POD_TEMPLATE_HASH, short_revision(&self.target.name));
+        self.claim(&mut metadata);
         enter(&mut metadata, lifecycle::UPDATING, context.now);
-        let reason = (!serves_on).then_some(pod_reasons::START_IN_PLACE_UPDATE);
+        let reason = self.restarts(&spec).then_some(pod_reasons::START_IN_PLACE_UPDATE);
         Some(out_of_service(
             pod,
             reason,
@@ -117,6 +166,11 @@ impl<'a> InPlace<'a> {
             context.now,
         ))
     }
+}
+
+/// Is it Ready without our readiness gate? Then nothing takes it out of the endpoints.
+fn stays_in_endpoints(pod: &Pod) -> bool {
+    !pod.has_in_place_gate() && pod.condition_is_true(pod_conditions::READY)
 }
 
 /// Are the claims of the pod's revision made from other templates, and is that a reason to re-create it?
@@ -141,22 +195,4 @@ pub(crate) fn template_of<'a>(context: &Context<'a>, pod: &Pod) -> Option<&'a Va
     let label = pod.label(labels::REVISION)?;
     let has = |revision: &&Arc<Revision>| is_revision(label, revision.name());
     context.snapshot.revisions.iter().find(has)?.template()
-}
-
-/// Does one of these changes restart a container?
-fn restarts(template: &Value, resources: &BTreeMap<String, Resources>) -> bool {
-    let containers = template.pointer("/spec/containers").and_then(Value::as_array);
-    containers.into_iter().flatten().any(|container| {
-        let name = container.get("name").and_then(Value::as_str).unwrap_or_default();
-        let Some(changed) = resources.get(name) else {
-            return false;
-        };
-        let policies = container.get("resizePolicy").and_then(Value::as_array);
-        policies.into_iter().flatten().any(|policy| {
-            let text = |field| policy.get(field).and_then(Value::as_str).unwrap_or_default();
-            let resource = text("resourceName");
-            text("restartPolicy") == "RestartContainer"
-                && (changed.limits.contains_key(resource) || changed.requests.contains_key(resource))
-        })
-    })
 }

@@ -74,7 +74,8 @@ fn decide(snapshot: &Snapshot, desired: &Desired, features: Features, now: Times
         return plan;
     }
     plan.waits.extend(explain_unready(&context));
-    let targets = desired.targets(features, revisions.current_is_update());
+    let mut targets = desired.targets(features, revisions.current_is_update());
+    targets.max_surge = update::surge(&context, &targets);
     let diff = diff::diff(&targets, context.members.iter().map(|member| member.fact));
     if desired.is_blocked() {
         // Gates are ours to open all the same, and a pod that is out of service is not left there.

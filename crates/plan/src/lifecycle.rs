@@ -210,6 +210,7 @@ impl Refresh<'_> {
         let around = Around {
             template: template_of(self.context, pod),
             resize: self.context.features.in_place_resize,
+            grace_seconds: self.context.desired.grace_seconds,
             now: self.context.now,
         };
         match stage(pod, &around) {

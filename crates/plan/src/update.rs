@@ -7,14 +7,15 @@ use crate::action::{Action, DeleteReason};
 use crate::claims::Ids;
 use crate::context::{Context, Member};
 use crate::desired::UpdateType;
-use crate::diff::Diff;
+use crate::diff::{Diff, Targets, diff};
 use crate::floor::{Floor, UpdateLimit};
 use crate::inplace::InPlace;
 use crate::lifecycle::{Hold, hold_update, send_off};
-use crate::manifest::NewPod;
+use crate::manifest::{NewPod, RevisionTemplate};
 use crate::order::sort_for_update;
 use crate::scale::new_pods;
-use cloneset_status::{LifecycleState, Wait};
+use cloneset_status::{LifecycleState, Pod, Wait};
+use std::sync::Arc;
 
 /// What the update does now and what it waits for.
 pub(crate) struct Updating {
@@ -44,11 +45,7 @@ pub(crate) fn update(context: &Context<'_>, diff: &Diff, floor: &mut Floor) -> U
         updating.waits.push(Wait::Paused { pods: held });
         return updating;
     }
-    let target = if wanted.to_new {
-        &context.revisions.update
-    } else {
-        &context.revisions.current
-    };
+    let target = target(context, &wanted);
     let mut in_place = InPlace::to(context, target);
     let (kept, free): (Vec<Member<'_>>, Vec<Member<'_>>) =
         wanted.candidates.into_iter().partition(|member| member.kept);
@@ -57,12 +54,13 @@ pub(crate) fn update(context: &Context<'_>, diff: &Diff, floor: &mut Floor) -> U
     }
     let (candidates, stuck) = movable(context, &mut in_place, free);
     updating.waits.extend(stuck);
-    let candidates = ordered(context, candidates);
+    let (serving_on, candidates) =
+        apart_from_serving_on(&mut in_place, ordered(context, candidates), wanted.count);
     let unavailable = |member: &&Member<'_>| !member.fact.available && !member.fact.released;
     let at_target = |member: &&Member<'_>| member.fact.is_new == wanted.to_new;
     let count = |members: usize| i32::try_from(members).unwrap_or(i32::MAX);
     let limit = UpdateLimit {
-        update_num: held,
+        update_num: held.saturating_sub(count(serving_on.len())),
         update_max_unavailable: diff.update_max_unavailable,
         max_unavailable: context.desired.max_unavailable,
         unavailable_at_target: count(
@@ -75,20 +73,88 @@ pub(crate) fn update(context: &Context<'_>, diff: &Diff, floor: &mut Floor) -> U
         ),
     };
     let taken = limit.take(floor, candidates.iter().map(|member| member.fact));
-    updating.actions = taken
+    let taken_members = taken.iter().filter_map(|place| candidates.get(*place));
+    updating.actions = serving_on
         .iter()
-        .filter_map(|place| begin(context, &mut in_place, candidates.get(*place)?))
+        .chain(taken_members)
+        .filter_map(|member| begin(context, &mut in_place, member))
         .collect();
     if !updating.actions.is_empty() && !context.members.iter().any(|member| at_target(&member)) {
         updating.rehearsal = new_pods(context, Ids::of(context), std::iter::once(target))
             .into_iter()
             .next();
     }
-    let waiting = wanted.count.min(candidates.len()).saturating_sub(taken.len());
+    let all = serving_on.len() + candidates.len();
+    let waiting = wanted
+        .count
+        .min(all)
+        .saturating_sub(serving_on.len() + taken.len());
     if waiting > 0 {
         updating.waits.push(Wait::UpdateBudget { pods: count(waiting) });
     }
     updating
+}
+
+/// Parts the pods that are updated without leaving service from the others: they need no budget. Only the first `count`
+/// pods in the order are looked at, so no pod is updated for which another one should be.
+fn apart_from_serving_on<'a>(
+    in_place: &mut InPlace<'_>,
+    ordered: Vec<Member<'a>>,
+    count: usize,
+) -> (Vec<Member<'a>>, Vec<Member<'a>>) {
+    let mut serving_on = Vec::new();
+    let mut others = Vec::new();
+    for (place, member) in ordered.into_iter().enumerate() {
+        let is_free = place < count && serving_on.len() < MAX_WAVE_IN_PLACE;
+        if is_free && in_place.changes_in_service(member.pod) {
+            serving_on.push(member);
+        } else {
+            others.push(member);
+        }
+    }
+    (serving_on, others)
+}
+
+/// Pods that one reconcile changes at most while they serve on; the next one follows at once.
+const MAX_WAVE_IN_PLACE: usize = 500;
+
+/// The surge for pods that have to leave service or be replaced. A pod that is updated without either needs no other one
+/// beside it, and neither does one that type `InPlaceOnly` leaves as it is.
+///
+/// R=5, S=3, five old pods of which one gets a new image and four another annotation: 1.
+pub(crate) fn surge(context: &Context<'_>, targets: &Targets) -> i32 {
+    let in_place_only = context.desired.update_type == UpdateType::InPlaceOnly;
+    if targets.max_surge == 0
+        || !(in_place_only || context.desired.update_type == UpdateType::InPlaceIfPossible)
+    {
+        return targets.max_surge;
+    }
+    let diff = diff(targets, context.members.iter().map(|member| member.fact));
+    if diff.update_num == 0 || diff.surge == 0 {
+        return targets.max_surge;
+    }
+    let wanted = wanted(context, &diff);
+    let mut in_place = InPlace::to(context, target(context, &wanted));
+    let mut stays =
+        |pod: &Pod| in_place.changes_in_service(pod) || in_place_only && in_place.obstacle(pod).is_some();
+    let candidates = wanted.candidates.iter().map(|member| member.pod);
+    let leaving = candidates.filter(|pod| !stays(pod)).count();
+    // Pods that the user marked are covered by the same surge.
+    let marked = context
+        .members
+        .iter()
+        .filter(|member| member.fact.specified_delete);
+    let covered = leaving.max(marked.count());
+    targets.max_surge.min(i32::try_from(covered).unwrap_or(i32::MAX))
+}
+
+/// The revision that pods change to.
+fn target<'a>(context: &'a Context<'_>, wanted: &Wanted<'_>) -> &'a Arc<RevisionTemplate> {
+    if wanted.to_new {
+        &context.revisions.update
+    } else {
+        &context.revisions.current
+    }
 }
 
 /// The pods that change revision: how many, which may, and in which direction.
@@ -163,6 +229,10 @@ fn begin(context: &Context<'_>, in_place: &mut InPlace<'_>, member: &Member<'_>)
     let recreate = || send_off(context, member, DeleteReason::Update);
     if context.desired.update_type == UpdateType::ReCreate || in_place.obstacle(pod).is_some() {
         return recreate();
+    }
+    // Hooks are for pods that leave service or restart.
+    if let Some(change) = in_place.change_in_service(pod) {
+        return Some(Action::ChangeInPlace(change));
     }
     match hold_update(context, pod) {
         Hold::Held => None,

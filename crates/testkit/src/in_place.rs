@@ -43,10 +43,7 @@ impl World {
             }
             merge(pod, &write.metadata);
         });
-        if let Some(Some(revision)) = write.metadata.labels.get(labels::REVISION) {
-            let image = self.image_of_revision(revision);
-            self.store.set_image(&write.uid, &image);
-        }
+        self.note_revision(&write.uid, &write.metadata);
         sync(&mut self.store, &write.uid, self.now);
         self.judge(|oracle| oracle.taken_out(&pod, &from, write))?;
         Ok(Ok(match write.why {
@@ -72,6 +69,7 @@ impl World {
                 *pod.metadata.generation.get_or_insert(1) += 1;
             }
         });
+        self.note_revision(&change.uid, &change.metadata);
         self.kubelet
             .resize(&mut self.store, &change.uid, &change.resources);
         for container in change.images.keys() {
@@ -79,6 +77,14 @@ impl World {
         }
         sync(&mut self.store, &change.uid, self.now);
         Ok(Ok(Deed::Change(version_of(self.store.image(&pod)))))
+    }
+
+    /// A pod that gets another revision's label stands for its version from now on.
+    fn note_revision(&mut self, uid: &str, metadata: &MetadataChange) {
+        if let Some(Some(revision)) = metadata.labels.get(labels::REVISION) {
+            let image = self.image_of_revision(revision);
+            self.store.set_image(uid, &image);
+        }
     }
 
     /// The pod as it is, if it is still at this version.

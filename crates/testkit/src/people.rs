@@ -212,6 +212,21 @@ impl World {
         });
     }
 
+    /// Another controller removes every annotation of the pod.
+    pub fn strip_annotations(&mut self, pod: &Pod) {
+        self.tell(format!("another controller strips {}", pod.name()));
+        self.store
+            .change_pod(pod.uid(), |pod| pod.metadata.annotations = None);
+    }
+
+    /// The pod is one that a policy created without readiness gates.
+    pub fn without_gates(&mut self, pod: &Pod) {
+        let now = self.now;
+        self.store
+            .change_pod(pod.uid(), |pod| pod.spec.readiness_gates.clear());
+        sync(&mut self.store, pod.uid(), now);
+    }
+
     /// Somebody takes a finalizer off the pod, or puts it on.
     pub fn finalizer(&mut self, pod: &Pod, finalizer: &str, on: bool) {
         self.store.change_pod(pod.uid(), |pod| {

@@ -18,6 +18,10 @@ mod creation;
 mod hooks;
 #[path = "scenarios/in_place.rs"]
 mod in_place;
+#[path = "scenarios/in_place_metadata.rs"]
+mod in_place_metadata;
+#[path = "scenarios/in_place_records.rs"]
+mod in_place_records;
 #[path = "scenarios/numbers.rs"]
 mod numbers;
 #[path = "scenarios/revisions.rs"]

@@ -216,6 +216,7 @@ mod tests {
             images: BTreeMap::from([("main".to_owned(), "web:v2".to_owned())]),
             resources: BTreeMap::new(),
             metadata: MetadataChange::default(),
+            begins: false,
         };
         let containers = json!([{"name": "main", "image": "web:v2"}]);
         assert_eq!(

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 /// How long the name of an image may settle a doubt. After that the doubt is dropped: a runtime shows one name of an
 /// image that has several, and that need not ever be the one asked for.
-const DOUBT: SignedDuration = SignedDuration::from_mins(1);
+pub(super) const DOUBT: SignedDuration = SignedDuration::from_mins(1);
 
 /// Do all containers that were changed run what they are to run? `template` is that of the revision the pod is to have;
 /// `resize`: resources may have been changed too.
@@ -22,8 +22,7 @@ pub(crate) fn is_done(
     resize: bool,
     now: Timestamp,
 ) -> bool {
-    let seen = pod.status.observed_generation;
-    if seen.is_some_and(|seen| seen < pod.metadata.generation.unwrap_or_default()) {
+    if !is_seen(pod) {
         return false;
     }
     let doubts = doubts_end(state).is_some_and(|end| now < end);
@@ -35,6 +34,12 @@ pub(crate) fn is_done(
     let changed = |name: &str| !state.next.resources.contains_key(name);
     let resized = || template.is_none_or(|template| has_resources(pod, template, changed));
     restarted && (!resize || !state.update_resources || resized())
+}
+
+/// Has the kubelet seen the pod as it is? One that does not say counts as having seen it.
+pub(super) fn is_seen(pod: &Pod) -> bool {
+    let seen = pod.status.observed_generation;
+    seen.is_none_or(|seen| seen >= pod.metadata.generation.unwrap_or_default())
 }
 
 /// When what was changed last is long ago.
@@ -92,7 +97,7 @@ fn has_restarted(pod: &Pod, status: &ContainerStatus, last: &LastStatus, doubts:
 }
 
 /// Is it this image, by name? Without a tag, `latest` is meant; a container runtime also shows the registry it fills in.
-fn is_image(shown: &str, wanted: &str) -> bool {
+pub(super) fn is_image(shown: &str, wanted: &str) -> bool {
     let shown = if wanted.contains(':') {
         Some(shown)
     } else {
@@ -105,17 +110,23 @@ fn is_image(shown: &str, wanted: &str) -> bool {
 /// Has the kubelet given every container that was `changed` what the template says?
 fn has_resources(pod: &Pod, template: &Value, changed: impl Fn(&str) -> bool) -> bool {
     let containers = template.pointer("/spec/containers").and_then(Value::as_array);
-    containers.into_iter().flatten().all(|container| {
+    let mut containers = containers.into_iter().flatten();
+    containers.all(|container| {
         let name = container.get("name").and_then(Value::as_str).unwrap_or_default();
-        let given = pod
-            .container_status(name)
-            .and_then(|status| status.resources.as_ref());
-        !changed(name)
-            || ["limits", "requests"].into_iter().all(|field| {
-                let wanted = container.pointer(&format!("/resources/{field}"));
-                let mut wanted = wanted.and_then(Value::as_object).into_iter().flatten();
-                wanted.all(|(resource, quantity)| is_given(given, field, resource, quantity))
-            })
+        !changed(name) || has_own_resources(pod, container)
+    })
+}
+
+/// Has the kubelet given this container of a template what it says?
+pub(super) fn has_own_resources(pod: &Pod, container: &Value) -> bool {
+    let name = container.get("name").and_then(Value::as_str).unwrap_or_default();
+    let given = pod
+        .container_status(name)
+        .and_then(|status| status.resources.as_ref());
+    ["limits", "requests"].into_iter().all(|field| {
+        let wanted = container.pointer(&format!("/resources/{field}"));
+        let mut wanted = wanted.and_then(Value::as_object).into_iter().flatten();
+        wanted.all(|(resource, quantity)| is_given(given, field, resource, quantity))
     })
 }
 

@@ -142,6 +142,11 @@ impl MetadataChange {
         self.labels.insert(key.to_owned(), Some(value.to_owned()));
     }
 
+    /// Takes a label away.
+    pub(crate) fn no_label(&mut self, key: &str) {
+        self.labels.insert(key.to_owned(), None);
+    }
+
     /// Sets an annotation.
     pub(crate) fn annotation(&mut self, key: &str, value: String) {
         self.annotations.insert(key.to_owned(), Some(value));

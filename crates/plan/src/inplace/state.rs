@@ -19,10 +19,16 @@ use std::collections::BTreeMap;
 /// all annotations that it changes, so it can come near.
 const MOST_BYTES: usize = 256 * 1024;
 
-/// An annotation that cannot be read.
+/// Why an update that has begun cannot go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("annotation {0} cannot be read")]
-pub(crate) struct Unreadable(pub(crate) &'static str);
+pub(crate) enum Unreadable {
+    /// An annotation cannot be read.
+    #[error("annotation {0} cannot be read")]
+    Annotation(&'static str),
+    /// A container would restart while the pod is in service.
+    #[error("its containers would restart while it is in service")]
+    InService,
+}
 
 /// How far an update is.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -168,6 +174,12 @@ impl UpdateState {
             annotations::LEGACY_IN_PLACE_STATE,
         )
     }
+
+    /// As it stands on the pod, if it is about the revision that the pod claims: another one tells nothing of what runs.
+    pub(crate) fn of_claimed(pod: &Pod) -> Result<Option<Self>, Unreadable> {
+        let found = Self::of(pod)?;
+        Ok(found.filter(|state| pod.has_revision(&state.revision)))
+    }
 }
 
 impl UpdateSpec {
@@ -220,9 +232,11 @@ fn read<T: for<'de> Deserialize<'de>>(
         .find_map(|key| Some((key, pod.annotation(key)?)));
     let Some((key, text)) = found else { return Ok(None) };
     if text.len() > MOST_BYTES {
-        return Err(Unreadable(key));
+        return Err(Unreadable::Annotation(key));
     }
-    serde_json::from_str(text).map(Some).map_err(|_| Unreadable(key))
+    serde_json::from_str(text)
+        .map(Some)
+        .map_err(|_| Unreadable::Annotation(key))
 }
 
 fn null_as_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(

@@ -4,15 +4,18 @@
 //! Whether a pod is to be updated at all, and what comes after `Done`, is decided elsewhere.
 
 use super::batch::{Priorities, take_batch};
+use super::compare::{missing, stage_by_template};
 use super::difference::Difference;
 use super::done::{are_ready, doubts_end, is_done, still_to_restart};
 use super::metadata::{MetadataChange, Referenced};
-use super::state::{Batch, LastStatus, Next, PreCheck, Unreadable, UpdateSpec, UpdateState, has_spec, text};
+use super::state::{
+    Batch, LastStatus, Next, PreCheck, Unreadable, UpdateSpec, UpdateState, has_spec, has_state, text,
+};
 use crate::action::InPlaceChange;
 use crate::manifest::rfc3339;
 use cloneset_api::names::{annotations, labels, lifecycle, pod_conditions};
 use cloneset_status::conditions::whole_seconds;
-use cloneset_status::facts::ContainerStatus;
+use cloneset_status::facts::{ContainerStatus, Resources};
 use cloneset_status::{LifecycleState, Pod};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
@@ -37,27 +40,79 @@ pub(crate) struct Around<'a> {
     pub(crate) template: Option<&'a Value>,
     /// Can resources be changed in place?
     pub(crate) resize: bool,
+    /// Seconds a pod is out of service before a container restarts.
+    pub(crate) grace_seconds: i32,
     pub(crate) now: Timestamp,
 }
 
 /// Is there an update under way that has not been seen through? Cheap for a pod in service: nothing is parsed.
+///
+/// A pod in service whose gate is open is not touched because of what another controller wrote on it.
 pub(crate) fn is_under_way(pod: &Pod) -> bool {
-    pod.lifecycle_state() == LifecycleState::Updating
-        || has_spec(pod)
-        || !pod.condition_is_true(pod_conditions::IN_PLACE_UPDATE_READY) && super::state::has_state(pod)
+    let state = pod.lifecycle_state();
+    if state == LifecycleState::Updating {
+        return true;
+    }
+    let gate = pod.condition(pod_conditions::IN_PLACE_UPDATE_READY);
+    let gate = gate.map(|gate| gate.status.as_str());
+    if gate == Some("True") {
+        return false;
+    }
+    let in_service = matches!(state, LifecycleState::Unset | LifecycleState::Normal);
+    // Closed for an update whose annotations another controller removed.
+    let was_closed = in_service && gate == Some("False") && pod.has_in_place_gate();
+    was_closed || has_spec(pod) || has_state(pod)
 }
 
-/// Where the pod's update stands. What stands on it and cannot be read, or is about another revision, is replaced by
-/// what its template says.
+/// Where the pod's update stands. Where its record is missing, cannot be read or is about another revision, what the pod
+/// runs is compared with its template.
 pub(crate) fn stage(pod: &Pod, around: &Around<'_>) -> Result<Stage, Unreadable> {
-    told_stage(pod, around).or_else(|unreadable| {
-        let template = around.template.ok_or(unreadable)?;
-        anew(pod, template, around.now).ok_or(unreadable)
+    let stage = match recorded_stage(pod, around) {
+        Ok(Some(stage)) => stage,
+        Ok(None) => stage_by_template(pod, around).unwrap_or(Stage::Done),
+        Err(unreadable) => stage_by_template(pod, around).ok_or(unreadable)?,
+    };
+    match &stage {
+        Stage::Due(change) if serves(pod) && restarts(change, around.template) => Err(Unreadable::InService),
+        _ => Ok(stage),
+    }
+}
+
+/// Does it serve, or nothing keep it from serving at any moment?
+fn serves(pod: &Pod) -> bool {
+    if pod.has_in_place_gate() {
+        pod.condition_is_true(pod_conditions::IN_PLACE_UPDATE_READY)
+    } else {
+        pod.condition_is_true(pod_conditions::READY)
+    }
+}
+
+fn restarts(change: &InPlaceChange, template: Option<&Value>) -> bool {
+    !change.images.is_empty()
+        || template.is_some_and(|template| restarts_by_resize(template, &change.resources))
+}
+
+/// Does one of these changes of resources restart a container?
+pub(super) fn restarts_by_resize(template: &Value, resources: &BTreeMap<String, Resources>) -> bool {
+    let containers = template.pointer("/spec/containers").and_then(Value::as_array);
+    containers.into_iter().flatten().any(|container| {
+        let name = container.get("name").and_then(Value::as_str).unwrap_or_default();
+        let Some(changed) = resources.get(name) else {
+            return false;
+        };
+        let policies = container.get("resizePolicy").and_then(Value::as_array);
+        policies.into_iter().flatten().any(|policy| {
+            let text = |field| policy.get(field).and_then(Value::as_str).unwrap_or_default();
+            let resource = text("resourceName");
+            text("restartPolicy") == "RestartContainer"
+                && (changed.limits.contains_key(resource) || changed.requests.contains_key(resource))
+        })
     })
 }
 
-fn told_stage(pod: &Pod, around: &Around<'_>) -> Result<Stage, Unreadable> {
-    let state = UpdateState::of(pod)?;
+/// The stage by what is recorded on the pod, if something is.
+fn recorded_stage(pod: &Pod, around: &Around<'_>) -> Result<Option<Stage>, Unreadable> {
+    let state = UpdateState::of_claimed(pod)?;
     let priorities = || {
         around
             .template
@@ -65,42 +120,36 @@ fn told_stage(pod: &Pod, around: &Around<'_>) -> Result<Stage, Unreadable> {
     };
     if let Some(spec) = UpdateSpec::of(pod)? {
         // Without it nobody could tell since when the pod is out of service.
-        let state = state.ok_or(Unreadable(annotations::IN_PLACE_STATE))?;
+        let state = state.ok_or(Unreadable::Annotation(annotations::IN_PLACE_STATE))?;
         if !pod.has_revision(&spec.revision) {
-            return Err(Unreadable(annotations::IN_PLACE_GRACE));
+            return Err(Unreadable::Annotation(annotations::IN_PLACE_GRACE));
         }
         let due = due(&state, &spec)?;
-        return Ok(if around.now < due {
+        return Ok(Some(if around.now < due {
             Stage::Draining(due)
         } else {
             Stage::Due(Box::new(apply(pod, state, spec, &priorities(), around.now)))
-        });
+        }));
     }
     let Some(state) = state else {
-        return Ok(Stage::Done);
+        return Ok(None);
     };
     let doubts_end = doubts_end(&state).filter(|end| around.now < *end);
     if !is_done(pod, &state, around.template, around.resize, around.now) {
-        return Ok(Stage::Restarting(doubts_end));
+        return Ok(Some(Stage::Restarting(doubts_end)));
     }
     if state.next.is_empty() {
-        return Ok(Stage::Done);
+        return Ok(Some(Stage::Done));
     }
     let required = state.pre_check_before_next.as_ref();
     if !required.is_none_or(|check| are_ready(pod, &check.containers_required_ready)) {
-        return Ok(Stage::Restarting(None));
+        return Ok(Some(Stage::Restarting(None)));
     }
     let mut state = state;
     let pending = std::mem::take(&mut state.next);
     let metadata = MetadataChange::default();
-    Ok(Stage::Due(Box::new(change(
-        pod,
-        state,
-        pending,
-        metadata,
-        &priorities(),
-        around.now,
-    ))))
+    let change = change(pod, state, pending, metadata, &priorities(), around.now);
+    Ok(Some(Stage::Due(Box::new(change))))
 }
 
 /// When a pod that was taken out of service is to be changed.
@@ -108,20 +157,22 @@ fn due(state: &UpdateState, spec: &UpdateSpec) -> Result<Timestamp, Unreadable> 
     let since: Timestamp = state
         .update_timestamp
         .parse()
-        .map_err(|_| Unreadable(annotations::IN_PLACE_STATE))?;
+        .map_err(|_| Unreadable::Annotation(annotations::IN_PLACE_STATE))?;
     since
         .checked_add(SignedDuration::from_secs(spec.grace_seconds))
-        .map_err(|_| Unreadable(annotations::IN_PLACE_GRACE))
+        .map_err(|_| Unreadable::Annotation(annotations::IN_PLACE_GRACE))
 }
 
-/// What an update to `revision` changes of this pod, when what an earlier one has left undone is added.
+/// What an update to `revision` changes of this pod, when what an earlier one has left undone is added. `claimed`: the
+/// pod as its own revision makes it; without one nothing can be added where no record says what is undone.
 pub(crate) fn spec_for(
     pod: &Pod,
+    claimed: &Claimed<'_>,
     revision: &str,
     difference: &Difference,
     grace_seconds: i32,
 ) -> Result<UpdateSpec, Unreadable> {
-    let mut left = left_undone(pod)?;
+    let mut left = left_undone(pod, claimed)?;
     left.images.extend(difference.images.clone());
     for referenced in left.referenced.values_mut() {
         referenced.without(&difference.metadata);
@@ -149,8 +200,17 @@ pub(crate) fn spec_for(
     })
 }
 
+/// What a pod was to be until now.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Claimed<'a> {
+    /// Template of the revision that it claims.
+    pub(crate) template: Option<&'a Value>,
+    /// Can resources be changed in place?
+    pub(crate) resize: bool,
+}
+
 /// Is the container to run this image already?
-fn runs(pod: &Pod, container: &str, image: &str) -> bool {
+pub(super) fn runs(pod: &Pod, container: &str, image: &str) -> bool {
     image_of(pod, container) == Some(image)
 }
 
@@ -165,32 +225,48 @@ fn image_of<'a>(pod: &'a Pod, container: &str) -> Option<&'a str> {
 struct Undone {
     images: BTreeMap<String, String>,
     referenced: BTreeMap<String, Referenced>,
-    resources: BTreeMap<String, cloneset_status::facts::Resources>,
+    resources: BTreeMap<String, Resources>,
     metadata: MetadataChange,
 }
 
-fn left_undone(pod: &Pod) -> Result<Undone, Unreadable> {
+fn left_undone(pod: &Pod, claimed: &Claimed<'_>) -> Result<Undone, Unreadable> {
     if !is_under_way(pod) {
         return Ok(Undone::default());
     }
+    let by_template = |template| {
+        let spec = missing(pod, template, claimed.resize);
+        Undone {
+            images: spec.container_images,
+            resources: spec.container_resources,
+            metadata: spec.metadata,
+            ..Undone::default()
+        }
+    };
+    match recorded_undone(pod) {
+        Ok(Some(undone)) => Ok(undone),
+        Ok(None) => Ok(claimed.template.map(by_template).unwrap_or_default()),
+        Err(unreadable) => claimed.template.map(by_template).ok_or(unreadable),
+    }
+}
+
+fn recorded_undone(pod: &Pod) -> Result<Option<Undone>, Unreadable> {
     if let Some(spec) = UpdateSpec::of(pod)? {
         if !pod.has_revision(&spec.revision) {
-            return Err(Unreadable(annotations::IN_PLACE_GRACE));
+            return Err(Unreadable::Annotation(annotations::IN_PLACE_GRACE));
         }
-        return Ok(Undone {
+        return Ok(Some(Undone {
             images: spec.container_images,
             referenced: spec.container_ref_metadata,
             resources: spec.container_resources,
             metadata: spec.metadata,
-        });
+        }));
     }
-    let next = UpdateState::of(pod)?.map(|state| state.next).unwrap_or_default();
-    Ok(Undone {
-        images: next.images,
-        referenced: next.referenced,
-        resources: next.resources,
+    Ok(UpdateState::of_claimed(pod)?.map(|state| Undone {
+        images: state.next.images,
+        referenced: state.next.referenced,
+        resources: state.next.resources,
         metadata: MetadataChange::default(),
-    })
+    }))
 }
 
 fn overlay(into: &mut Referenced, over: &Referenced) {
@@ -213,7 +289,10 @@ pub(crate) fn announce(pod: &Pod, spec: &UpdateSpec, now: Timestamp) -> Metadata
         .and_then(|gate| gate.last_transition_time.as_ref())
         .map_or(now, |time| time.0.min(now));
     // What an update that is overtaken has changed is still to be waited for.
-    let overtaken = UpdateState::of(pod).ok().flatten().filter(|_| is_under_way(pod));
+    let overtaken = UpdateState::of_claimed(pod)
+        .ok()
+        .flatten()
+        .filter(|_| is_under_way(pod));
     let resizes = overtaken.as_ref().is_some_and(|state| state.update_resources);
     let state = UpdateState {
         revision: spec.revision.clone(),
@@ -245,6 +324,16 @@ fn not_before(moment: Timestamp) -> Timestamp {
     second.checked_add(SignedDuration::from_secs(1)).unwrap_or(moment)
 }
 
+/// Takes every record of an update off the pod.
+pub(super) fn drop_records(pod: &Pod, metadata: &mut MetadataChange) {
+    for key in [annotations::IN_PLACE_STATE, annotations::IN_PLACE_GRACE] {
+        if pod.annotation(key).is_some() {
+            metadata.no_annotation(key);
+        }
+    }
+    drop_legacy(pod, metadata);
+}
+
 fn drop_legacy(pod: &Pod, metadata: &mut MetadataChange) {
     for key in [
         annotations::LEGACY_IN_PLACE_STATE,
@@ -256,7 +345,7 @@ fn drop_legacy(pod: &Pod, metadata: &mut MetadataChange) {
     }
 }
 
-fn apply(
+pub(super) fn apply(
     pod: &Pod,
     state: UpdateState,
     spec: UpdateSpec,
@@ -343,40 +432,7 @@ fn last_status(pod: &Pod, status: &ContainerStatus, restarting: Option<&LastStat
     }
 }
 
-/// The whole update again, from what runs in the pod; `None` while it would change what serves.
-fn anew(pod: &Pod, template: &Value, now: Timestamp) -> Option<Stage> {
-    let containers = template.pointer("/spec/containers").and_then(Value::as_array);
-    let image = |container: &Value| {
-        let text = |field| container.get(field)?.as_str().map(str::to_owned);
-        Some((text("name")?, text("image")?))
-    };
-    let revision = pod.label(labels::REVISION).unwrap_or_default();
-    let spec = UpdateSpec {
-        revision: revision.to_owned(),
-        container_images: containers
-            .into_iter()
-            .flatten()
-            .filter_map(image)
-            .filter(|(container, image)| !runs(pod, container, image))
-            .collect(),
-        metadata: MetadataChange::between(&Value::Null, template),
-        ..UpdateSpec::default()
-    };
-    let serves = pod.has_in_place_gate() && pod.condition_is_true(pod_conditions::IN_PLACE_UPDATE_READY);
-    if serves && !spec.container_images.is_empty() {
-        return None;
-    }
-    let state = UpdateState {
-        revision: revision.to_owned(),
-        update_timestamp: rfc3339(now),
-        update_images: !spec.container_images.is_empty(),
-        ..UpdateState::default()
-    };
-    let priorities = Priorities::of(pod, template);
-    Some(Stage::Due(Box::new(apply(pod, state, spec, &priorities, now))))
-}
-
-fn bare(pod: &Pod) -> InPlaceChange {
+pub(super) fn bare(pod: &Pod) -> InPlaceChange {
     InPlaceChange {
         name: pod.name().to_owned(),
         uid: pod.uid().to_owned(),
@@ -385,6 +441,7 @@ fn bare(pod: &Pod) -> InPlaceChange {
         images: BTreeMap::new(),
         resources: BTreeMap::new(),
         metadata: MetadataChange::default(),
+        begins: false,
     }
 }
 

@@ -43,10 +43,132 @@ fn scenario_197_images_take_a_pod_out_of_service() {
     assert_eq!((broken.gate, broken.unready), (Some("StartInPlaceUpdate"), false));
 }
 
+/// Nothing takes such a pod out of the endpoints before its container restarts. Kruise restarts it all the same.
 #[test]
-fn scenario_194_without_a_gate_there_is_nothing_to_close() {
-    let write = begun(&Scene::of(&strategy()).pod_with("old", &json!({"spec": {"readinessGates": null}})));
+fn scenario_194_a_serving_pod_without_our_gate_is_re_created_or_with_in_place_only_told() {
+    let ungated = json!({"spec": {"readinessGates": null}});
+    let plan = Scene::of(&strategy()).pod_with("old", &ungated).plan();
+    assert_eq!(deeds(&plan), ["delete web-0 (uid-0) for update"]);
+    let only = json!({"replicas": 1, "updateStrategy": {"type": "InPlaceOnly"}});
+    let plan = Scene::of(&only).pod_with("old", &ungated).plan();
+    assert_eq!(deeds(&plan), [""; 0]);
+    assert_eq!(
+        waits(&plan),
+        [
+            "1 of the pods cannot be updated in place, and type InPlaceOnly re-creates none: pod web-0 differs in \
+          spec.readinessGates: without InPlaceUpdateReady it cannot be taken out of service before a container restarts"
+        ]
+    );
+    // One that is not ready has no endpoints.
+    let write = begun(&Scene::of(&strategy()).pod_with("old broken", &ungated));
     assert_eq!((write.gate, write.unready), (None, false));
+}
+
+/// Templates that differ in an annotation alone.
+fn annotated(spec: &Value) -> Scene {
+    let with = |value: &str| {
+        let mut template = template("same");
+        template["metadata"]["annotations"] = json!({"note": value});
+        template
+    };
+    let mut spec = spec.clone();
+    spec["template"] = with("two");
+    Scene::bare(&spec)
+        .revision_of("web-old", 1, &with("one"))
+        .revision_of("web-new", 2, &with("two"))
+        .current("web-old")
+}
+
+#[test]
+fn metadata_alone_changes_in_one_write_on_every_pod_at_once_and_no_pod_is_made_for_it() {
+    let spec = json!({"replicas": 5, "updateStrategy": {
+        "type": "InPlaceIfPossible", "maxUnavailable": 0, "maxSurge": 3,
+        "inPlaceUpdateStrategy": {"gracePeriodSeconds": 3600}
+    }, "lifecycle": {"inPlaceUpdate": {"labelsHandler": {"app": "web"}, "markPodNotReady": true}}});
+    let plan = annotated(&spec).pods(5, "old").plan();
+    assert_eq!(
+        deeds(&plan),
+        [
+            "change web-0",
+            "change web-1",
+            "change web-2",
+            "change web-3",
+            "change web-4"
+        ]
+    );
+    for action in &plan.actions {
+        let Action::ChangeInPlace(change) = action else {
+            panic!("{action:?}")
+        };
+        assert!(action.begins_update() && !action.goes_on());
+        assert!(change.images.is_empty() && change.resources.is_empty());
+        assert_eq!(change.metadata.annotations["note"].as_deref(), Some("two"));
+        assert_eq!(
+            change.metadata.labels["controller-revision-hash"].as_deref(),
+            Some("web-new")
+        );
+        assert_eq!(
+            change.metadata.labels.get("lifecycle.apps.kruise.io/state"),
+            None,
+            "it serves on"
+        );
+        assert_eq!(change.revision, "web-new");
+    }
+    assert!(
+        plan.rehearsal.is_some(),
+        "whether such a pod would be taken is known before"
+    );
+}
+
+#[test]
+fn metadata_alone_keeps_to_the_partition_and_leaves_the_budget_to_others() {
+    let spec = json!({"replicas": 5, "updateStrategy": {
+        "type": "InPlaceIfPossible", "maxUnavailable": 1, "partition": 3}});
+    let plan = annotated(&spec).pod("old broken").pods(4, "old").plan();
+    assert_eq!(deeds(&plan), ["change web-0", "change web-1"]);
+}
+
+/// One of five old pods gets another image, so one surge pod is enough.
+#[test]
+fn surge_pods_are_made_for_those_alone_that_leave_service() {
+    let spec = json!({"replicas": 5, "updateStrategy": {"type": "InPlaceIfPossible", "maxUnavailable": 0, "maxSurge": 3}});
+    let label = json!({"metadata": {"labels": {"controller-revision-hash": "web-older", "pod-template-hash": "older"}}});
+    let plan = annotated(&spec)
+        .revision("web-older", 0, "other")
+        .pod_with("old", &label)
+        .pods(4, "old")
+        .plan();
+    let created = plan
+        .actions
+        .iter()
+        .filter(|action| matches!(action, Action::CreatePod(_)));
+    assert_eq!(created.count(), 1, "{:?}", deeds(&plan));
+}
+
+/// It may not go while maxUnavailable is used up, so it is looked after like any other.
+#[test]
+fn a_marked_pod_that_may_not_go_is_looked_after() {
+    let spec = json!({"replicas": 2, "updateStrategy": {"maxUnavailable": 0}});
+    let without_id = json!({"metadata": {"labels": {"apps.kruise.io/cloneset-instance-id": null}}});
+    let plan = Scene::of(&spec)
+        .pod_with("new marked", &without_id)
+        .pod("new")
+        .plan();
+    let put: Vec<_> = plan
+        .actions
+        .iter()
+        .filter_map(|action| match action {
+            Action::PutInService(write) => Some((write.name.as_str(), &write.metadata.labels)),
+            _ => None,
+        })
+        .collect();
+    let [("web-0", labels)] = put.as_slice() else {
+        panic!("{put:?}")
+    };
+    assert_eq!(
+        labels["apps.kruise.io/cloneset-instance-id"].as_deref(),
+        Some("0")
+    );
 }
 
 fn resized(policy: &Value) -> Option<&'static str> {
@@ -129,9 +251,13 @@ fn with_its_gate_a_pod_held_before_its_update_counts_as_updated_while_scaling() 
         .pod_with("old", &held)
         .pods(2, "old")
     };
-    let revision = |plan: &cloneset_plan::Plan| match plan.actions.as_slice() {
-        [Action::CreatePod(pod)] => pod.revision_label.clone(),
-        other => panic!("{other:?}"),
+    let revision = |plan: &cloneset_plan::Plan| {
+        let created = plan.actions.iter().filter_map(|action| match action {
+            Action::CreatePod(pod) => Some(pod.revision_label.clone()),
+            _ => None,
+        });
+        let [revision] = created.collect::<Vec<_>>().try_into().unwrap();
+        revision
     };
     assert_eq!(revision(&scene(4, 3).plan()), "web-new", "three pods are old");
     assert_eq!(

@@ -6,19 +6,26 @@ use cloneset_testkit::World;
 use serde_json::{Value, json};
 
 /// A world of in-place updates, settled on v1.
-fn world(replicas: i32, strategy: &Value) -> World {
+pub(crate) fn world(replicas: i32, strategy: &Value) -> World {
+    world_with(false, replicas, strategy)
+}
+
+pub(crate) fn world_with(old_kubelets: bool, replicas: i32, strategy: &Value) -> World {
     let mut whole = json!({"type": "InPlaceIfPossible", "maxUnavailable": 1});
     whole
         .as_object_mut()
         .unwrap()
         .extend(strategy.as_object().unwrap().clone());
     let mut world = World::of(&json!({"replicas": replicas, "updateStrategy": whole}));
+    if old_kubelets {
+        world.old_kubelets();
+    }
     world.settle().unwrap();
     world.take_extremes();
     world
 }
 
-fn grace(seconds: i32) -> Value {
+pub(crate) fn grace(seconds: i32) -> Value {
     json!({"inPlaceUpdateStrategy": {"gracePeriodSeconds": seconds}})
 }
 
@@ -26,13 +33,13 @@ fn state(pod: &Pod) -> Value {
     serde_json::from_str(pod.annotation(annotations::IN_PLACE_STATE).unwrap()).unwrap()
 }
 
-fn only(world: &World) -> Pod {
+pub(crate) fn only(world: &World) -> Pod {
     let [pod] = world.live_pods().try_into().unwrap();
     pod
 }
 
 /// UIDs, and how often the containers were restarted.
-fn lives(world: &World) -> Vec<(String, i32)> {
+pub(crate) fn lives(world: &World) -> Vec<(String, i32)> {
     let mut lives: Vec<_> = world
         .live_pods()
         .iter()
@@ -192,29 +199,6 @@ fn regression_37_two_tags_of_one_image_complete() {
 }
 
 #[test]
-fn a_change_of_metadata_alone_restarts_nothing() {
-    let mut world = world(2, &json!({}));
-    let before = lives(&world);
-    world.edit(
-        &json!({"template": {"metadata": {"labels": {"team": "shop"}, "annotations": {"version": "v2"}}}}),
-    );
-    world.settle().unwrap();
-    assert_eq!(lives(&world), before);
-    for pod in world.live_pods() {
-        assert_eq!(
-            (pod.label("team"), pod.annotation("version")),
-            (Some("shop"), Some("v2"))
-        );
-    }
-    world.edit(&json!({"template": {"metadata": {"labels": {"team": null}, "annotations": null}}}));
-    world.settle().unwrap();
-    assert_eq!(lives(&world), before);
-    for pod in world.live_pods() {
-        assert_eq!((pod.label("team"), pod.annotation("version")), (None, None));
-    }
-}
-
-#[test]
 fn what_cannot_be_changed_in_place_is_re_created() {
     let mut world = world(2, &json!({}));
     let before = lives(&world);
@@ -274,8 +258,8 @@ fn going_back_during_the_grace_period_restarts_nothing() {
     world.run_for(10).unwrap();
     assert_eq!(world.inventory(), "1 v2 unavailable");
     world.image("v1");
-    world.run_for(1).unwrap();
-    world.settle().unwrap();
+    // Nothing restarts, so nothing is left to drain for.
+    world.run_for(2).unwrap();
     assert_eq!(world.inventory(), "1 v1 available");
     assert_eq!(lives(&world), before);
 }
@@ -449,58 +433,6 @@ fn going_back_before_the_kubelet_has_looked_restarts_nothing() {
     }
 }
 
-/// The API server takes 256 KiB of annotations, and what is to come would not fit beside what is there.
-#[test]
-fn an_annotation_that_does_not_fit_on_the_pod_twice_makes_a_new_pod() {
-    let mut world = world(1, &json!({}));
-    let before = lives(&world);
-    let containers = json!([{"name": "main", "image": "registry.local/web:v2"}]);
-    let metadata = json!({"annotations": {"large": "x".repeat(200_000)}});
-    world.edit(&json!({"template": {"metadata": metadata, "spec": {"containers": containers}}}));
-    world.settle().unwrap();
-    assert_eq!(world.inventory(), "1 v2 available");
-    assert_ne!(lives(&world)[0].0, before[0].0);
-}
-
-/// Somebody's annotation on one pod leaves no room for ours: every write to it would be refused.
-#[test]
-fn a_pod_whose_annotations_are_full_is_made_anew_and_the_others_go_in_place() {
-    let mut world = world(2, &json!({}));
-    let full = world.live_pods().swap_remove(0);
-    world.annotate(&full, "example.com/notes", &"x".repeat(255 * 1024));
-    let before = lives(&world);
-    world.image("v2");
-    world.settle().unwrap();
-    assert_eq!(world.inventory(), "2 v2 available");
-    let after = lives(&world);
-    let stayed = |uid: &str| after.iter().any(|life| life.0 == uid);
-    assert_eq!(before.iter().filter(|life| stayed(&life.0)).count(), 1);
-    assert!(!stayed(full.uid()));
-}
-
-/// What is to come stands on the pod meanwhile, so it is as large as what the template's annotations change.
-#[test]
-fn a_large_annotation_goes_in_place_with_all_that_changes_beside_it() {
-    let mut world = world(1, &json!({}));
-    let edit = |version: &str, metadata: &Value| {
-        let containers = json!([{"name": "main", "image": format!("registry.local/web:{version}")}]);
-        json!({"template": {"metadata": metadata, "spec": {"containers": containers}}})
-    };
-    world.edit(&edit("v2", &json!({"labels": {"team": "shop"}})));
-    world.settle().unwrap();
-    let large = "x".repeat(60_000);
-    world.edit(&edit(
-        "v3",
-        &json!({"labels": {"team": null}, "annotations": {"large": large}}),
-    ));
-    world.settle().unwrap();
-    let pod = only(&world);
-    assert_eq!(
-        (pod.label("team"), pod.annotation("large")),
-        (None, Some(large.as_str()))
-    );
-}
-
 /// A state that nobody defined: the pod is not touched because of it, and nobody waits for it.
 #[test]
 fn a_pod_in_a_foreign_state_does_not_take_the_place_of_others() {
@@ -514,5 +446,22 @@ fn a_pod_in_a_foreign_state_does_not_take_the_place_of_others() {
         world.image("v2");
         world.settle().unwrap();
         assert_eq!(world.inventory(), expected, "{kind} {:?}", world.plan().waits);
+    }
+}
+
+/// Case R11, and its variant.
+#[test]
+fn after_a_version_that_never_works_every_other_template_reaches_every_pod() {
+    for (next, restarted) in [("v1", 1), ("v3", 3)] {
+        let mut world = world(3, &json!({}));
+        world.breaks("v2");
+        world.image("v2");
+        world.run_for(60).unwrap();
+        assert_eq!(world.pods_of("v2").len(), 1);
+        world.image(next);
+        world.run_for(60).unwrap();
+        assert_eq!(world.inventory(), format!("3 {next} available"));
+        let pods = world.live_pods();
+        assert_eq!(pods.iter().filter(|pod| pod.restarts() > 0).count(), restarted);
     }
 }

@@ -76,14 +76,14 @@ fn what_cannot_be_read_names_its_annotation() {
     ] {
         assert_eq!(
             UpdateState::of(&pod(&json!({annotations::IN_PLACE_STATE: junk}))),
-            Err(Unreadable(annotations::IN_PLACE_STATE)),
+            Err(Unreadable::Annotation(annotations::IN_PLACE_STATE)),
             "{junk:.40}"
         );
     }
     let bad_patch = r#"{"revision":"r","metaDataPatch":"%%%"}"#;
     assert_eq!(
         UpdateSpec::of(&pod(&json!({annotations::IN_PLACE_GRACE: bad_patch}))),
-        Err(Unreadable(annotations::IN_PLACE_GRACE))
+        Err(Unreadable::Annotation(annotations::IN_PLACE_GRACE))
     );
     assert_eq!(UpdateState::of(&Pod::default()), Ok(None));
 }

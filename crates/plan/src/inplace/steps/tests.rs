@@ -22,6 +22,10 @@ fn pod(annotations: &Value, change: &Value) -> Pod {
     serde_json::from_value(pod).unwrap()
 }
 
+fn pod_without_record() -> Pod {
+    pod(&json!({}), &json!({}))
+}
+
 fn at(pod: &Pod, now: &str) -> Stage {
     let template = json!({"spec": {"containers": [{"name": "c1", "image": "foo2"}]}});
     stage(
@@ -29,6 +33,7 @@ fn at(pod: &Pod, now: &str) -> Stage {
         &Around {
             template: Some(&template),
             resize: false,
+            grace_seconds: 0,
             now: now.parse().unwrap(),
         },
     )
@@ -123,12 +128,10 @@ fn nothing_is_changed_while_it_serves_whatever_an_annotation_says() {
     let around = Around {
         template: Some(&template),
         resize: false,
+        grace_seconds: 0,
         now: Timestamp::UNIX_EPOCH,
     };
-    assert_eq!(
-        stage(&serving, &around),
-        Err(Unreadable(annotations::IN_PLACE_STATE))
-    );
+    assert_eq!(stage(&serving, &around), Err(Unreadable::InService));
 }
 
 /// Oddity 27 and 28: what an overtaken update left undone is part of the next one, and its grace period counts.
@@ -136,16 +139,25 @@ fn nothing_is_changed_while_it_serves_whatever_an_annotation_says() {
 fn a_new_target_takes_over_what_was_left_undone() {
     let pod = pod(&waiting(), &json!({}));
     let metadata_only = Difference::default();
-    let spec = spec_for(&pod, "web-newer", &metadata_only, 5).unwrap();
+    let spec = spec_for(&pod, &Claimed::default(), "web-newer", &metadata_only, 5).unwrap();
     assert_eq!(
         spec.container_images["c1"], "foo2",
         "a change that had not been made yet"
     );
+    // The same where another controller removed the record.
+    let stripped = pod_without_record();
+    let template = json!({"spec": {"containers": [{"name": "c1", "image": "foo2"}]}});
+    let claimed = Claimed {
+        template: Some(&template),
+        resize: false,
+    };
+    let spec = spec_for(&stripped, &claimed, "web-newer", &metadata_only, 5).unwrap();
+    assert_eq!(spec.container_images["c1"], "foo2");
     let back = Difference {
         images: BTreeMap::from([("c1".to_owned(), "foo1".to_owned())]),
         ..Difference::default()
     };
-    let spec = spec_for(&pod, "web-old", &back, 5).unwrap();
+    let spec = spec_for(&pod, &Claimed::default(), "web-old", &back, 5).unwrap();
     assert!(spec.container_images.is_empty(), "it still runs that");
 }
 
@@ -159,7 +171,7 @@ fn a_restart_that_is_still_to_come_is_waited_for_by_what_overtakes_it() {
     let now = "2026-01-01T00:00:01Z";
     assert!(matches!(at(&restarting, now), Stage::Restarting(Some(_))));
     let overtaken_by = |difference: &Difference| -> Value {
-        let spec = spec_for(&restarting, "web-new", difference, 0).unwrap();
+        let spec = spec_for(&restarting, &Claimed::default(), "web-new", difference, 0).unwrap();
         let announced = announce(&restarting, &spec, now.parse().unwrap()).annotations;
         let announced: BTreeMap<_, _> = announced.into_iter().filter_map(|(k, v)| Some((k, v?))).collect();
         let Stage::Due(change) = at(&pod(&json!(announced), &json!({})), now) else {
@@ -185,7 +197,14 @@ fn a_restart_that_is_still_to_come_is_waited_for_by_what_overtakes_it() {
 fn a_grace_period_is_never_shorter_than_asked_for() {
     let serving = pod(&json!({}), &json!({"status": {}}));
     let announced = |grace| {
-        let spec = spec_for(&serving, "web-new", &Difference::default(), grace).unwrap();
+        let spec = spec_for(
+            &serving,
+            &Claimed::default(),
+            "web-new",
+            &Difference::default(),
+            grace,
+        )
+        .unwrap();
         let change = announce(&serving, &spec, "2026-01-01T00:00:10.95Z".parse().unwrap());
         let written = change.annotations.into_iter();
         let written: BTreeMap<_, _> = written.filter_map(|(key, value)| Some((key, value?))).collect();
@@ -220,7 +239,7 @@ fn finalizers_of_an_overtaken_update_are_not_forgotten() {
         metadata: change(&["c", "e"], &["b", "f"]),
         ..Difference::default()
     };
-    let spec = spec_for(&pod, "web-newer", &newer, 0).unwrap();
+    let spec = spec_for(&pod, &Claimed::default(), "web-newer", &newer, 0).unwrap();
     assert_eq!(spec.metadata, change(&["a", "c", "e"], &["d", "b", "f"]));
 }
 
@@ -234,7 +253,7 @@ fn a_label_that_was_to_be_read_and_then_went_does_not_come_back() {
         metadata: gone.clone(),
         ..Difference::default()
     };
-    let spec = spec_for(&pod, "web-newer", &newer, 0).unwrap();
+    let spec = spec_for(&pod, &Claimed::default(), "web-newer", &newer, 0).unwrap();
     assert_eq!(spec.metadata, gone);
     assert_eq!(spec.container_ref_metadata["c1"].labels, Some(BTreeMap::new()));
 }
