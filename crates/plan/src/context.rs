@@ -36,6 +36,9 @@ pub(crate) struct Member<'a> {
     pub(crate) kept: bool,
     /// It serves, and nothing is to be written on it because of what it is now.
     pub(crate) settled: bool,
+    /// It has the old revision, and hook `inPlaceUpdate` holds an update for which the partition has room beside the pods
+    /// that are updated already.
+    pub(crate) held_for_update: bool,
 }
 
 impl<'a> Member<'a> {
@@ -59,6 +62,7 @@ impl<'a> Member<'a> {
             regretted: false,
             kept: false,
             settled: false,
+            held_for_update: false,
         }
     }
 
@@ -133,7 +137,8 @@ impl<'a> Context<'a> {
             }
             block.iter_mut().for_each(Member::read_rest);
         }
-        regret(desired, &mut members);
+        regret(desired, revisions.current_is_update(), &mut members);
+        hold_for_update(&mut members, desired);
         Self {
             snapshot,
             desired,
@@ -145,10 +150,10 @@ impl<'a> Context<'a> {
     }
 
     /// Does scaling take the pod for one of the update revision? With the gate `PreparingUpdateAsUpdate` it does so
-    /// from the moment the pod was chosen for it (`behaviour.md` 4.3).
+    /// from the moment the pod was chosen for it, as long as the partition has room for it: beyond that it would take
+    /// the place of a pod that is updated.
     pub(crate) fn scales_as_new(&self, member: &Member<'_>) -> bool {
-        member.fact.is_new
-            || (self.features.preparing_update_as_update && member.state == LifecycleState::PreparingUpdate)
+        member.fact.is_new || (self.features.preparing_update_as_update && member.held_for_update)
     }
 
     /// The serving floor before anything of this reconcile is decided.
@@ -175,4 +180,18 @@ impl<'a> Context<'a> {
             ..member.fact
         })
     }
+}
+
+/// Finds the pods that the gate `PreparingUpdateAsUpdate` counts as updated while scaling.
+fn hold_for_update(members: &mut [Member<'_>], desired: &Desired) {
+    let stays = |member: &Member<'_>| !member.fact.preparing_delete && !member.fact.specified_delete;
+    let updated = members
+        .iter()
+        .filter(|member| member.fact.is_new && stays(member));
+    let room = usize::try_from(desired.expected_updated()).unwrap_or(0);
+    let room = room.saturating_sub(updated.count());
+    let held = members.iter_mut().filter(|member| {
+        member.state == LifecycleState::PreparingUpdate && !member.fact.is_new && stays(member)
+    });
+    held.take(room).for_each(|member| member.held_for_update = true);
 }

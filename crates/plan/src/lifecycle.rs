@@ -12,11 +12,12 @@ use crate::hooks::{Hook, Hooks};
 use crate::inplace::{Around, MetadataChange, Stage, is_under_way, stage, template_of};
 use crate::manifest::rfc3339;
 use crate::scale::delete;
+use crate::update::still_chosen;
 use cloneset_api::names::{annotations, labels, lifecycle, pod_conditions, pod_reasons};
 use cloneset_status::facts::short_revision;
 use cloneset_status::{LifecycleState, Pod, Wait};
 use jiff::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 impl Hook {
     /// Puts it on a pod again.
@@ -50,7 +51,7 @@ pub(crate) fn refresh(context: &Context<'_>, diff: &Diff) -> Refreshed {
     let mut refresh = Refresh {
         context,
         hooks: &context.desired.hooks,
-        rolling_back: diff.update_num < 0,
+        chosen: still_chosen(context, diff),
         actions: Vec::new(),
         tally: Tally::default(),
     };
@@ -74,6 +75,8 @@ struct Tally {
     held: BTreeMap<&'static str, i32>,
     unreadable: i32,
     first_unreadable: Option<String>,
+    unknown: i32,
+    first_unknown: Option<(String, String)>,
 }
 
 impl Tally {
@@ -112,6 +115,13 @@ impl Tally {
                 first,
             });
         }
+        if let Some((pod, state)) = self.first_unknown {
+            waits.push(Wait::UnknownState {
+                pods: self.unknown,
+                pod,
+                state,
+            });
+        }
         waits
     }
 }
@@ -119,8 +129,8 @@ impl Tally {
 struct Refresh<'a> {
     context: &'a Context<'a>,
     hooks: &'a Hooks,
-    /// Pods of the update revision go back to the current one.
-    rolling_back: bool,
+    /// UIDs of the pods in `PreparingUpdate` that are still to be updated.
+    chosen: HashSet<&'a str>,
     actions: Vec<Action>,
     tally: Tally,
 }
@@ -147,7 +157,14 @@ impl Refresh<'_> {
             }
             LifecycleState::PreparingUpdate => self.preparing_update(member),
             LifecycleState::Updated => self.updated(pod),
-            LifecycleState::PreparingDelete | LifecycleState::Unknown => self.write(pod, None, false),
+            LifecycleState::PreparingDelete => self.write(pod, None, false),
+            LifecycleState::Unknown => {
+                self.tally.unknown = self.tally.unknown.saturating_add(1);
+                let state = pod.label(labels::LIFECYCLE_STATE).unwrap_or_default();
+                let first = || (pod.name().to_owned(), state.to_owned());
+                self.tally.first_unknown.get_or_insert_with(first);
+                self.write(pod, None, false);
+            }
         }
     }
 
@@ -155,6 +172,9 @@ impl Refresh<'_> {
     fn put_back(&mut self, pod: &Pod) {
         let mut metadata = lost_labels(pod);
         enter(&mut metadata, lifecycle::PREPARING_NORMAL, self.context.now);
+        if is_marked_for_update(pod) {
+            metadata.no_label(labels::SPECIFIED_DELETE);
+        }
         self.actions.push(Action::PutInService(InService {
             name: pod.name().to_owned(),
             uid: pod.uid().to_owned(),
@@ -182,10 +202,10 @@ impl Refresh<'_> {
         }
     }
 
-    /// A pod that was chosen for an update and has the update revision all the same was left where it is: the template
-    /// is an old one again. Unless it is to go back to the current revision, which is an update too.
+    /// A pod that was chosen for an update and is not to be updated any more goes back into service: the template is an
+    /// old one again, the partition was raised above it, or the update became impossible.
     fn preparing_update(&mut self, member: &Member<'_>) {
-        if !member.fact.is_new || self.rolling_back {
+        if self.chosen.contains(member.pod.uid()) {
             let hook = self.hooks.in_place_update.as_ref();
             if hook.is_some_and(|hook| hook.holds(member.pod)) {
                 self.tally.hold("inPlaceUpdate");
@@ -315,8 +335,12 @@ pub(crate) fn out_of_service(
     }
 }
 
+/// The value of label `specified-delete` on a pod that we mark ourselves, because it makes place for another revision.
+const MARKED_FOR_UPDATE: &str = "update";
+
 /// Deletes a pod, or holds it in `PreparingDelete` while hook `preDelete` is on it. A pod that makes place for another
-/// revision is marked for deletion as well: being missed later is no reason to keep it.
+/// revision is marked for deletion as well: being missed later is no reason to keep it, unless its own revision is the
+/// wanted one again.
 pub(crate) fn send_off(context: &Context<'_>, member: &Member<'_>, why: DeleteReason) -> Option<Action> {
     let (pod, hook) = (member.pod, context.desired.hooks.pre_delete.as_ref());
     if member.kept {
@@ -331,7 +355,7 @@ pub(crate) fn send_off(context: &Context<'_>, member: &Member<'_>, why: DeleteRe
     let mut metadata = MetadataChange::default();
     enter(&mut metadata, lifecycle::PREPARING_DELETE, context.now);
     if why == DeleteReason::Update {
-        metadata.label(labels::SPECIFIED_DELETE, "true");
+        metadata.label(labels::SPECIFIED_DELETE, MARKED_FOR_UPDATE);
     }
     let reason = hook.marks_not_ready.then_some(pod_reasons::PREPARING_DELETE);
     Some(Action::TakeOutOfService(out_of_service(
@@ -378,11 +402,15 @@ pub(crate) enum Hold {
     Held,
 }
 
-/// Chooses the pods in `PreparingDelete` that are wanted again: as many as are missing without those that leave, unless
-/// the user asked to delete this very pod. From then on they count as pods that stay and are not available.
-pub(crate) fn regret(desired: &Desired, members: &mut [Member<'_>]) {
+/// Chooses the pods in `PreparingDelete` that are wanted again: those that make place for another revision, when their own
+/// one is wanted again, and then as many as are missing without those that leave, unless the user asked to delete this very
+/// pod. From then on they count as pods that stay and are not available.
+pub(crate) fn regret(desired: &Desired, one_revision: bool, members: &mut [Member<'_>]) {
     if desired.hooks.forbid_regret() || !members.iter().any(|member| member.fact.preparing_delete) {
         return;
+    }
+    for is_new in [false, true] {
+        take_back(desired, one_revision, is_new, members);
     }
     let staying = members.iter().filter(|member| !member.leaves()).count();
     let missing = usize::try_from(desired.replicas)
@@ -395,6 +423,39 @@ pub(crate) fn regret(desired: &Desired, members: &mut [Member<'_>]) {
         member.regretted = true;
         member.fact.preparing_delete = false;
     }
+}
+
+/// Takes back pods of one side, new or old, that a re-create update marked and that hook `preDelete` still holds, as many as
+/// that side is short of: the template was rolled back, or the partition raised.
+fn take_back(desired: &Desired, one_revision: bool, is_new: bool, members: &mut [Member<'_>]) {
+    let share = match (is_new, one_revision) {
+        (true, true) => desired.replicas,
+        (true, false) => desired.expected_updated(),
+        (false, true) => 0,
+        (false, false) => desired.partition,
+    };
+    let staying = members
+        .iter()
+        .filter(|member| member.fact.is_new == is_new && !member.leaves())
+        .count();
+    let short = usize::try_from(share).unwrap_or(0).saturating_sub(staying);
+    let may_return = |member: &&mut Member<'_>| {
+        member.fact.is_new == is_new
+            && member.fact.preparing_delete
+            && !member.fact.released
+            && is_marked_for_update(member.pod)
+            && !desired.pods_to_delete.contains(member.pod.name())
+    };
+    for member in members.iter_mut().filter(may_return).take(short) {
+        member.regretted = true;
+        member.fact.preparing_delete = false;
+        member.fact.specified_delete = false;
+    }
+}
+
+/// Did a re-create update mark the pod?
+fn is_marked_for_update(pod: &Pod) -> bool {
+    pod.label(labels::SPECIFIED_DELETE) == Some(MARKED_FOR_UPDATE)
 }
 
 /// Is a pod in service, open and complete, with no update under way? Then it needs no step; of most pods that is so.

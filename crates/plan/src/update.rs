@@ -15,6 +15,7 @@ use crate::manifest::{NewPod, RevisionTemplate};
 use crate::order::sort_for_update;
 use crate::scale::new_pods;
 use cloneset_status::{LifecycleState, Pod, Wait};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// What the update does now and what it waits for.
@@ -146,6 +147,36 @@ pub(crate) fn surge(context: &Context<'_>, targets: &Targets) -> i32 {
         .filter(|member| member.fact.specified_delete);
     let covered = leaving.max(marked.count());
     targets.max_surge.min(i32::try_from(covered).unwrap_or(i32::MAX))
+}
+
+/// UIDs of the pods in `PreparingUpdate` that are still to be updated. While the update is paused all of them wait.
+pub(crate) fn still_chosen<'a>(context: &Context<'a>, diff: &Diff) -> HashSet<&'a str> {
+    let is_preparing = |member: &&Member<'_>| member.state == LifecycleState::PreparingUpdate;
+    let uid = |member: &Member<'a>| member.pod.uid();
+    if !context.members.iter().any(|member| is_preparing(&member))
+        || context.desired.update_type == UpdateType::OnDelete
+    {
+        return HashSet::new();
+    }
+    if context.desired.paused || context.desired.is_blocked() {
+        let is_new = diff.update_num < 0;
+        let preparing = context.members.iter().filter(is_preparing);
+        return preparing
+            .filter(|member| member.fact.is_new == is_new)
+            .map(uid)
+            .collect();
+    }
+    let wanted = wanted(context, diff);
+    let mut in_place = InPlace::to(context, target(context, &wanted));
+    let preparing = wanted.candidates.iter().filter(is_preparing).copied();
+    let (movable, _) = movable(context, &mut in_place, preparing.collect());
+    let in_number = movable.iter().take(wanted.count).map(uid);
+    // Those that scaling counts as updated have their place already.
+    let counted = context
+        .members
+        .iter()
+        .filter(|member| !member.fact.is_new && context.scales_as_new(member));
+    in_number.chain(counted.map(uid)).collect()
 }
 
 /// The revision that pods change to.

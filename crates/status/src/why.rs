@@ -5,7 +5,7 @@
 
 use crate::unready::{NotReady, NotStarting};
 use cloneset_api::CloneSetStatus;
-use cloneset_api::names::{conditions, reasons};
+use cloneset_api::names::{conditions, labels, reasons};
 use jiff::Timestamp;
 use std::fmt;
 
@@ -139,6 +139,15 @@ pub enum Wait {
         /// Annotation and pod of the first.
         first: String,
     },
+    /// Pods have a lifecycle state that is not one of a CloneSet: they are never available, and are left alone.
+    UnknownState {
+        /// Pods in such a state.
+        pods: i32,
+        /// The first of them.
+        pod: String,
+        /// Its state.
+        state: String,
+    },
     /// An earlier attempt failed; the next one comes when its time has come.
     BackingOff,
     /// Pods that were created did not become ours, so nothing is created or replaced until the spec changes.
@@ -173,6 +182,7 @@ impl Wait {
             | Self::Hook { .. }
             | Self::NotInPlace { .. }
             | Self::UnreadableState { .. }
+            | Self::UnknownState { .. }
             | Self::BackingOff
             | Self::RunawayCreation
             | Self::ScalingFirst => None,
@@ -192,6 +202,7 @@ impl Wait {
                 | Self::PartitionRaised { .. }
                 | Self::NotInPlace { .. }
                 | Self::UnreadableState { .. }
+                | Self::UnknownState { .. }
                 | Self::MinReadySeconds { .. }
                 | Self::AwaitingConfirmation { .. }
                 | Self::Unscheduled { .. }
@@ -226,6 +237,7 @@ impl Wait {
             Self::Hook { .. } => "Hook",
             Self::NotInPlace { .. } => "NotInPlace",
             Self::UnreadableState { .. } => "UnreadableState",
+            Self::UnknownState { .. } => "UnknownState",
             Self::BackingOff => "BackingOff",
             Self::RunawayCreation => "RunawayCreation",
             Self::ScalingFirst => "ScalingFirst",
@@ -372,6 +384,15 @@ impl fmt::Display for Wait {
                 "{} with an in-place update that cannot be told: {first}; delete the pod, or change the template again",
                 Waiting(*pods, "")
             ),
+            Self::UnknownState { pods, pod, state } => {
+                let are = if *pods == 1 { "pod is" } else { "pods are" };
+                write!(
+                    f,
+                    "{pods} {are} not available because of an unknown lifecycle state: pod {pod} has the label \
+                     {}={state}; remove the label or delete the pod",
+                    labels::LIFECYCLE_STATE
+                )
+            }
             Self::BackingOff => f.write_str("an earlier attempt failed and is repeated later"),
             Self::RunawayCreation => {
                 f.write_str("no pod is created until the spec changes; see condition RunawayCreation")

@@ -16,6 +16,8 @@ mod claims;
 mod creation;
 #[path = "scenarios/hooks.rs"]
 mod hooks;
+#[path = "scenarios/hooks_given_up.rs"]
+mod hooks_given_up;
 #[path = "scenarios/in_place.rs"]
 mod in_place;
 #[path = "scenarios/in_place_metadata.rs"]

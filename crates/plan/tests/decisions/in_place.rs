@@ -145,6 +145,19 @@ fn surge_pods_are_made_for_those_alone_that_leave_service() {
     assert_eq!(created.count(), 1, "{:?}", deeds(&plan));
 }
 
+#[test]
+fn a_pod_in_an_unknown_state_is_told() {
+    let foreign = json!({"metadata": {"labels": {"lifecycle.apps.kruise.io/state": "Foreign"}}});
+    let plan = Scene::of(&strategy()).pod_with("new", &foreign).plan();
+    assert_eq!(
+        waits(&plan),
+        [
+            "1 pod is not available because of an unknown lifecycle state: pod web-0 has the label \
+          lifecycle.apps.kruise.io/state=Foreign; remove the label or delete the pod"
+        ]
+    );
+}
+
 /// It may not go while maxUnavailable is used up, so it is looked after like any other.
 #[test]
 fn a_marked_pod_that_may_not_go_is_looked_after() {

@@ -66,6 +66,11 @@ fn every_wait() -> Vec<Wait> {
             pods,
             first: "annotation of pod web-a".into(),
         },
+        Wait::UnknownState {
+            pods,
+            pod: "web-a".into(),
+            state: "Foreign".into(),
+        },
         Wait::BackingOff,
         Wait::RunawayCreation,
         Wait::ScalingFirst,

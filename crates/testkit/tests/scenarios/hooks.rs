@@ -5,15 +5,15 @@ use cloneset_status::{Pod, Wait};
 use cloneset_testkit::{Fate, World};
 use serde_json::{Value, json};
 
-const HELD: &str = "example.com/held";
+pub(crate) const HELD: &str = "example.com/held";
 
 /// A hook by one label.
-fn hook(name: &str) -> Value {
+pub(crate) fn hook(name: &str) -> Value {
     json!({"lifecycle": {name: {"labelsHandler": {HELD: "true"}}}})
 }
 
 /// A settled world whose pods carry the hook's label from their template.
-fn world(replicas: i32, strategy: &Value, hook: &Value) -> World {
+pub(crate) fn world(replicas: i32, strategy: &Value, hook: &Value) -> World {
     let template_labels = json!({"app": "sample", HELD: "true"});
     let mut spec = json!({
         "replicas": replicas,
@@ -29,11 +29,11 @@ fn world(replicas: i32, strategy: &Value, hook: &Value) -> World {
     world
 }
 
-fn in_place() -> Value {
+pub(crate) fn in_place() -> Value {
     json!({"type": "InPlaceIfPossible", "maxUnavailable": 1})
 }
 
-fn states(world: &World) -> Vec<String> {
+pub(crate) fn states(world: &World) -> Vec<String> {
     let state = |pod: &Pod| pod.label(labels::LIFECYCLE_STATE).unwrap_or_default().to_owned();
     let mut states: Vec<String> = world.live_pods().iter().map(state).collect();
     states.sort();
