@@ -67,7 +67,8 @@ impl<'a> InPlace<'a> {
             Ok(spec) if !spec.fits(pod) => Some(Impossible(
                 "metadata.annotations, which are too large to stand on a pod twice".to_owned(),
             )),
-            Ok(spec) if self.restarts(&spec) && stays_in_endpoints(pod) => Some(Impossible(format!(
+            // One that is not Ready now may be so at any moment.
+            Ok(spec) if self.restarts(&spec) && !pod.has_in_place_gate() => Some(Impossible(format!(
                 "spec.readinessGates: without {} it cannot be taken out of service before a container restarts",
                 pod_conditions::IN_PLACE_UPDATE_READY
             ))),
@@ -77,6 +78,9 @@ impl<'a> InPlace<'a> {
 
     /// Does the update restart nothing, so that one write makes it and the pod serves on?
     pub(crate) fn changes_in_service(&mut self, pod: &Pod) -> bool {
+        if self.context.desired.update_type == UpdateType::ReCreate {
+            return false;
+        }
         let state = pod.lifecycle_state();
         if state == LifecycleState::Unknown || state != LifecycleState::PreparingUpdate && is_under_way(pod) {
             return false;
@@ -166,11 +170,6 @@ impl<'a> InPlace<'a> {
             context.now,
         ))
     }
-}
-
-/// Is it Ready without our readiness gate? Then nothing takes it out of the endpoints.
-fn stays_in_endpoints(pod: &Pod) -> bool {
-    !pod.has_in_place_gate() && pod.condition_is_true(pod_conditions::READY)
 }
 
 /// Are the claims of the pod's revision made from other templates, and is that a reason to re-create it?

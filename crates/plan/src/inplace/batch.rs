@@ -38,6 +38,15 @@ impl Priorities {
         }
     }
 
+    /// The containers that are changed before each of these.
+    pub(super) fn before<'a>(&self, changed: impl Iterator<Item = &'a String>) -> Vec<&str> {
+        let Some(highest) = changed.filter_map(|name| self.0.get(name)).max() else {
+            return Vec::new();
+        };
+        let earlier = self.0.iter().filter(|(_, priority)| *priority > highest);
+        earlier.map(|(name, _)| name.as_str()).collect()
+    }
+
     #[cfg(test)]
     pub(super) fn from<const N: usize>(priorities: [(&str, i32); N]) -> Self {
         Self(

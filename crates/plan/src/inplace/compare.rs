@@ -8,7 +8,7 @@ use super::batch::Priorities;
 use super::done::{DOUBT, has_own_resources, is_image, is_seen};
 use super::metadata::MetadataChange;
 use super::state::{UpdateSpec, UpdateState, has_spec, has_state};
-use super::steps::{Around, Stage, apply, bare, drop_records, runs};
+use super::steps::{Around, Stage, apply, bare, drop_records, image_of, runs};
 use crate::action::InPlaceChange;
 use crate::manifest::rfc3339;
 use cloneset_api::names::{labels, pod_conditions};
@@ -28,6 +28,15 @@ pub(super) fn stage_by_template(pod: &Pod, around: &Around<'_>) -> Option<Stage>
         if let Some(until) = drained.filter(|until| around.now < *until) {
             return Some(Stage::Draining(until));
         }
+        let priorities = Priorities::of(pod, template);
+        let changed = spec
+            .container_images
+            .keys()
+            .chain(spec.container_resources.keys());
+        let (settled, over) = settled(pod, around);
+        if !priorities.before(changed).into_iter().all(settled) {
+            return Some(Stage::Restarting(over));
+        }
         let state = UpdateState {
             revision: spec.revision.clone(),
             update_timestamp: rfc3339(around.now),
@@ -35,7 +44,6 @@ pub(super) fn stage_by_template(pod: &Pod, around: &Around<'_>) -> Option<Stage>
             update_resources: !spec.container_resources.is_empty(),
             ..UpdateState::default()
         };
-        let priorities = Priorities::of(pod, template);
         let change = apply(pod, state, spec, &priorities, around.now);
         return Some(Stage::Due(Box::new(change)));
     }
@@ -91,22 +99,41 @@ fn resizable(container: &Value) -> Resources {
     }
 }
 
-/// Do the containers run what the pod's spec says? Nobody knows which ones were changed, so the image tells; where a
-/// runtime shows another name of it, a container that is ready once the restart must be over.
+/// Do the containers run what the pod's spec says?
 fn restarted(pod: &Pod, around: &Around<'_>) -> Stage {
-    let changed = closed_since(pod).and_then(|since| since.checked_add(grace(around)).ok());
-    let over = changed.and_then(|changed| changed.checked_add(DOUBT).ok());
-    let over = over.filter(|over| around.now < *over);
-    let follows = |name: &str, image: &str| {
-        let status = pod.container_status(name);
-        status.is_none_or(|status| is_image(&status.image, image) || over.is_none() && status.ready)
-    };
+    let over = doubt(pod, around);
     let mut containers = pod.spec.containers.iter();
-    if is_seen(pod) && containers.all(|container| follows(&container.name, &container.image)) {
+    if is_seen(pod) && containers.all(|container| follows(pod, &container.name, over)) {
         Stage::Done
     } else {
         Stage::Restarting(over)
     }
+}
+
+/// Whether a container runs what the pod's spec says and is ready, and when to look again. Those of a lower launch
+/// priority are changed after it.
+fn settled<'a>(pod: &'a Pod, around: &Around<'_>) -> (impl Fn(&str) -> bool + 'a, Option<Timestamp>) {
+    let over = doubt(pod, around);
+    let settled = move |name: &str| {
+        let ready = pod.container_status(name).is_none_or(|status| status.ready);
+        ready && is_seen(pod) && follows(pod, name, over)
+    };
+    (settled, over)
+}
+
+/// When the restarts must be over that nobody has a record of; `None` once that is past.
+fn doubt(pod: &Pod, around: &Around<'_>) -> Option<Timestamp> {
+    let changed = closed_since(pod).and_then(|since| since.checked_add(grace(around)).ok());
+    let over = changed.and_then(|changed| changed.checked_add(DOUBT).ok());
+    over.filter(|over| around.now < *over)
+}
+
+/// Does the container run the image of the pod's spec? Nobody knows which ones were changed, so the image tells; where a
+/// runtime shows another name of it, a container that is ready once the restart must be `over`.
+fn follows(pod: &Pod, name: &str, over: Option<Timestamp>) -> bool {
+    let image = image_of(pod, name).unwrap_or_default();
+    let status = pod.container_status(name);
+    status.is_none_or(|status| is_image(&status.image, image) || over.is_none() && status.ready)
 }
 
 /// Since when our gate is closed.

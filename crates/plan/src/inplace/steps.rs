@@ -215,7 +215,7 @@ pub(super) fn runs(pod: &Pod, container: &str, image: &str) -> bool {
 }
 
 /// The image that the container is to run.
-fn image_of<'a>(pod: &'a Pod, container: &str) -> Option<&'a str> {
+pub(super) fn image_of<'a>(pod: &'a Pod, container: &str) -> Option<&'a str> {
     let mut containers = pod.spec.containers.iter();
     let found = containers.find(|found| found.name == container)?;
     Some(found.image.as_str())

@@ -59,9 +59,9 @@ fn scenario_194_a_serving_pod_without_our_gate_is_re_created_or_with_in_place_on
           spec.readinessGates: without InPlaceUpdateReady it cannot be taken out of service before a container restarts"
         ]
     );
-    // One that is not ready has no endpoints.
-    let write = begun(&Scene::of(&strategy()).pod_with("old broken", &ungated));
-    assert_eq!((write.gate, write.unready), (None, false));
+    // One that is not ready may be so at any moment.
+    let plan = Scene::of(&strategy()).pod_with("old broken", &ungated).plan();
+    assert_eq!(deeds(&plan), ["delete web-0 (uid-0) for update"]);
 }
 
 /// Templates that differ in an annotation alone.
@@ -118,6 +118,13 @@ fn metadata_alone_changes_in_one_write_on_every_pod_at_once_and_no_pod_is_made_f
         plan.rehearsal.is_some(),
         "whether such a pod would be taken is known before"
     );
+}
+
+#[test]
+fn with_type_re_create_metadata_alone_takes_no_more_pods_than_anything_else() {
+    let spec = json!({"replicas": 3, "updateStrategy": {"maxUnavailable": 1}});
+    let scene = annotated(&spec).pods(3, "old");
+    assert_eq!(deeds(&scene.plan()).len(), 1, "{:?}", deeds(&scene.plan()));
 }
 
 #[test]

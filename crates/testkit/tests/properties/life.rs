@@ -256,11 +256,25 @@ fn let_go(world: &mut World) {
     let is_held = |pod: &Pod| pod.label("lifecycle.apps.kruise.io/state") == Some("PreparingUpdate");
     let any_held = world.live_pods().iter().any(is_held);
     world.edit(&json!({"lifecycle": null}));
+    if world.cloneset().spec.update_strategy.type_.as_deref() == Some("InPlaceOnly")
+        && any_without_gate(world)
+    {
+        world.edit(&json!({"updateStrategy": {"type": "InPlaceIfPossible"}}));
+    }
     if any_held {
         world
             .edit(&json!({"updateStrategy": {"paused": false, "partition": 0, "type": "InPlaceIfPossible"}}));
         unstick(world);
     }
+}
+
+/// Is there a pod without our readiness gate? Type `InPlaceOnly` leaves it as it is: nothing can take it out of service.
+pub(crate) fn any_without_gate(world: &World) -> bool {
+    let has_gate = |pod: &Pod| {
+        let mut gates = pod.spec.readiness_gates.iter();
+        gates.any(|gate| gate.condition_type == "InPlaceUpdateReady")
+    };
+    !world.live_pods().iter().all(has_gate)
 }
 
 /// A broken promise fails the test, with its story.
