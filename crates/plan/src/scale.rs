@@ -51,8 +51,13 @@ pub(crate) fn scale(context: &Context<'_>, diff: &Diff, floor: &mut Floor) -> Sc
         scaling.waits.push(Wait::BackingOff);
     }
     finish_deletions(context, &mut scaling);
-    let mut blocked = delete_specified(context, floor, &mut scaling);
-    blocked = blocked.saturating_add(delete_surplus(context, diff, floor, &mut scaling));
+    let specified = delete_specified(context, floor, &mut scaling);
+    let chosen = surplus(context, diff);
+    let surplus = delete_surplus(context, &chosen, floor, &mut scaling);
+    let instead = delete_broken(context, &chosen, &[specified, surplus], &mut scaling);
+    let blocked = specified
+        .blocked
+        .saturating_add(surplus.blocked.saturating_sub(instead).max(0));
     let denied = |member: &Member<'_>| member.kept && (member.leaves() || diff.down > 0);
     if context.members.iter().any(denied) {
         scaling.waits.push(Wait::BackingOff);
@@ -89,10 +94,26 @@ fn finish_deletions(context: &Context<'_>, scaling: &mut Scaling) {
     }
 }
 
-/// Deletes the pods that the user named, as far as the floor allows; returns how many wait for it. A pod whose deletion
+/// What became of pods that are to go.
+#[derive(Clone, Copy, Default)]
+struct Going {
+    /// Pods that go now.
+    gone: i32,
+    /// Pods that the floor keeps.
+    blocked: i32,
+}
+
+impl Going {
+    fn note(&mut self, goes: bool) {
+        let count = if goes { &mut self.gone } else { &mut self.blocked };
+        *count = count.saturating_add(1);
+    }
+}
+
+/// Deletes the pods that the user named, as far as the floor allows. A pod whose deletion
 /// was denied a moment ago takes nobody's place. While creation is stopped nothing comes in a pod's place, so only as
 /// many go as are surplus.
-fn delete_specified(context: &Context<'_>, floor: &mut Floor, scaling: &mut Scaling) -> i32 {
+fn delete_specified(context: &Context<'_>, floor: &mut Floor, scaling: &mut Scaling) -> Going {
     let mut irreplaceable = match context.snapshot.creation {
         Creation::Stopped => context.desired.replicas,
         Creation::Allowed | Creation::BackingOff => 0,
@@ -103,7 +124,7 @@ fn delete_specified(context: &Context<'_>, floor: &mut Floor, scaling: &mut Scal
         .filter(|member| !member.fact.preparing_delete);
     let mut left = i32::try_from(staying.count()).unwrap_or(i32::MAX);
     irreplaceable = irreplaceable.min(left);
-    let mut blocked: i32 = 0;
+    let mut going = Going::default();
     let specified = context.members.iter().filter(|member| {
         member.fact.specified_delete && !member.fact.preparing_delete && !member.fact.released && !member.kept
     });
@@ -111,55 +132,62 @@ fn delete_specified(context: &Context<'_>, floor: &mut Floor, scaling: &mut Scal
         if left <= irreplaceable {
             break;
         }
-        if floor.take(member.fact, Purpose::Removal) {
+        let goes = floor.take(member.fact, Purpose::Removal);
+        going.note(goes);
+        if goes {
             left = left.saturating_sub(1);
             scaling
                 .actions
                 .extend(send_off(context, member, DeleteReason::Specified));
-        } else {
-            blocked = blocked.saturating_add(1);
         }
     }
-    blocked
+    going
 }
 
-/// Deletes surplus pods, as far as the floor allows; returns how many wait for it.
+/// Deletes the surplus pods, as far as the floor allows.
+fn delete_surplus(
+    context: &Context<'_>,
+    chosen: &[Member<'_>],
+    floor: &mut Floor,
+    scaling: &mut Scaling,
+) -> Going {
+    let mut going = Going::default();
+    for member in chosen {
+        let goes = floor.take(member.fact, Purpose::Removal);
+        going.note(goes);
+        if goes {
+            scaling
+                .actions
+                .extend(send_off(context, member, DeleteReason::ScaleIn));
+        }
+    }
+    going
+}
+
+/// Deletes pods that serve nothing in the place of pods that must stay, as far as there are more than R + S pods; returns
+/// how many. Up to R + S they stay, or the surge would create them again.
 ///
-/// Above R + S a pod that serves nothing goes in the place of one that must stay: R = 4, S = 2, U = 0, 4 old available
-/// and 6 new broken: the 4 surplus old pods must stay, so 4 of the broken ones go. Up to R + S they stay, or the surge
-/// would create them again.
-fn delete_surplus(context: &Context<'_>, diff: &Diff, floor: &mut Floor, scaling: &mut Scaling) -> i32 {
-    let chosen = surplus(context, diff);
-    let mut blocked: i32 = 0;
-    let mut delete = |member: &Member<'_>| {
-        let deletion = send_off(context, member, DeleteReason::ScaleIn);
-        scaling.actions.extend(deletion);
-    };
-    for member in &chosen {
-        if floor.take(member.fact, Purpose::Removal) {
-            delete(member);
-        } else {
-            blocked = blocked.saturating_add(1);
-        }
-    }
-    let staying = context.members.iter().filter(|member| !member.leaves()).count();
-    let staying = i32::try_from(staying).unwrap_or(i32::MAX);
-    let deleted = i32::try_from(chosen.len())
-        .unwrap_or(i32::MAX)
-        .saturating_sub(blocked);
+/// R = 4, S = 2, U = 0, 4 old available and 6 new broken: the 4 surplus pods are old ones and must stay, so 4 of the broken
+/// ones go.
+fn delete_broken(
+    context: &Context<'_>,
+    chosen: &[Member<'_>],
+    going: &[Going],
+    scaling: &mut Scaling,
+) -> i32 {
+    let sum = |of: fn(&Going) -> i32| going.iter().map(of).fold(0, i32::saturating_add);
+    let staying = context
+        .members
+        .iter()
+        .filter(|member| !member.fact.preparing_delete && !member.fact.released);
+    let staying = i32::try_from(staying.count()).unwrap_or(i32::MAX);
     let most = context.desired.replicas.saturating_add(context.desired.max_surge);
-    let beyond = staying.saturating_sub(deleted).saturating_sub(most);
-    for member in broken_instead(context, &chosen, blocked.min(beyond)) {
-        blocked = blocked.saturating_sub(1);
-        delete(&member);
-    }
-    blocked
-}
-
-/// Up to `count` pods that serve nothing and were not chosen.
-fn broken_instead<'a>(context: &Context<'a>, chosen: &[Member<'a>], count: i32) -> Vec<Member<'a>> {
-    if count <= 0 {
-        return Vec::new();
+    let beyond = staying
+        .saturating_sub(sum(|going| going.gone))
+        .saturating_sub(most);
+    let count = usize::try_from(sum(|going| going.blocked).min(beyond)).unwrap_or(0);
+    if count == 0 {
+        return 0;
     }
     let chosen: HashSet<&str> = chosen.iter().map(|member| member.pod.uid()).collect();
     let broken = context
@@ -167,11 +195,13 @@ fn broken_instead<'a>(context: &Context<'a>, chosen: &[Member<'a>], count: i32) 
         .iter()
         .filter(|member| !member.fact.serves && !member.leaves() && !member.kept)
         .filter(|member| !chosen.contains(member.pod.uid()));
-    first_to_go(
-        context,
-        broken.copied().collect(),
-        usize::try_from(count).unwrap_or(0),
-    )
+    let broken = first_to_go(context, broken.copied().collect(), count);
+    for member in &broken {
+        scaling
+            .actions
+            .extend(send_off(context, member, DeleteReason::ScaleIn));
+    }
+    i32::try_from(broken.len()).unwrap_or(i32::MAX)
 }
 
 fn create(context: &Context<'_>, diff: &Diff, scaling: &mut Scaling) {

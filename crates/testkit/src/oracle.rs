@@ -190,7 +190,7 @@ impl<'a> Oracle<'a> {
         let only_choice = surplus && is_new && (census.old_kept <= self.limits.partition || self.is_paused());
         let abandoned = surplus && !is_new && self.current_is_template();
         let most = self.limits.replicas + self.limits.surge;
-        let beyond = census.new_kept + census.old_kept >= most;
+        let beyond = census.counts.replicas >= most;
         let broken = surplus && beyond && !is_available(pod, self.limits.min_ready_seconds, self.now);
         rule(kept >= share || only_choice || abandoned || broken, || {
             let side = if is_new { "new" } else { "old" };

@@ -192,6 +192,7 @@ impl World {
 
     /// One pass of the controller.
     pub fn pass(&mut self) -> Result<Pass, Failure> {
+        let began = self.now;
         let snapshot = self.snapshot();
         let desired = Desired::parse(&snapshot.cloneset, snapshot.active_count());
         let now = self.controllers_now();
@@ -205,7 +206,10 @@ impl World {
         self.hold_creation(&acted);
         // What could not be created is held from now on, and updates have their turn.
         let makes_way = acted.refused.is_some() && plan.waits.contains(&Wait::ScalingFirst);
+        // What was held when this pass began may be due by now.
+        let due = self.denials.next(began).is_some_and(|at| at <= self.now);
         let changed = makes_way
+            || due
             || !acted.deeds.is_empty()
             || acted.raced
             || acted.name_collision

@@ -186,6 +186,13 @@ fn broken_surplus_goes_where_the_serving_pods_must_stay() {
 }
 
 #[test]
+fn broken_pods_go_where_a_pod_that_the_user_named_must_stay() {
+    let spec = json!({"replicas": 3, "updateStrategy": {"maxUnavailable": 1}});
+    let pods = ["old", "old marked", "new broken", "new broken"];
+    assert_eq!(done(&spec, &pods), ["delete web-2 (uid-2) as surplus"]);
+}
+
+#[test]
 fn scaling_out_does_not_multiply_a_version_that_does_not_work() {
     let spec = json!({"replicas": 10, "updateStrategy": {"maxUnavailable": 1}});
     let pods = [&["old"; 4] as &[&str], &["new broken"]].concat();

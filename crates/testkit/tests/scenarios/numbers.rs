@@ -200,7 +200,11 @@ fn scenario_96_a_pending_deletion_does_not_forbid_scale_in() {
     let spec = json!({"replicas": 3, "updateStrategy": {"maxUnavailable": 0, "maxSurge": 1}});
     let mut world = set(&spec, "1 v2 available marked, 2 v2 available, 3 v2 unavailable");
     let first = world.pass().unwrap();
-    assert_eq!(first.to_string(), "delete 1 v2 as surplus");
+    assert_eq!(
+        first.to_string(),
+        "delete 2 v2 as surplus",
+        "no more than 3 + 1 pods are left"
+    );
     assert_eq!(
         first.plan.waits,
         [Wait::DeletionBudget { pods: 1 }],
