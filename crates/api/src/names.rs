@@ -63,6 +63,8 @@ pub mod annotations {
     pub const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
     /// On revisions: hash of the volume claim templates at the time the revision was made.
     pub const CLAIM_TEMPLATE_HASH: &str = "kruise.io/cloneset-volumeclaimtemplate-hash";
+    /// On revisions: the volumeClaimTemplates that pods of the revision get, as JSON.
+    pub const CLAIM_TEMPLATES: &str = "kruise.io/cloneset-volumeclaimtemplates";
 
     /// Annotations that say how far a pod is. In a template they would say it of every pod.
     pub const CONTROL: [&str; 5] = [

@@ -10,7 +10,7 @@ use crate::dry_run;
 use crate::holds::{Task, Work};
 use crate::index::Kind;
 use crate::memory::Memory;
-use crate::perform::{Written, create_revision, perform, renumber};
+use crate::perform::{Written, create_revision, perform, update_revision};
 use crate::send::WriteError;
 use crate::wiring::Context;
 use crate::writes::{Expect, Mark};
@@ -227,18 +227,10 @@ impl Acting<'_> {
             RevisionWrite::Create(new) => {
                 (&new.name, create_revision(self.context, self.cloneset, new).await)
             }
-            RevisionWrite::Renumber {
-                name,
-                uid,
-                to,
-                claim_hash,
-            } => {
-                let hash = claim_hash.as_deref();
-                (
-                    name,
-                    renumber(self.context, self.cloneset, name, uid, *to, hash).await,
-                )
-            }
+            RevisionWrite::Update(update) => (
+                &update.name,
+                update_revision(self.context, self.cloneset, update).await,
+            ),
         };
         match result {
             Ok(Some(mark)) => {

@@ -5,7 +5,7 @@ use crate::index::Key;
 use crate::steady::Steady;
 use crate::writes::Mark;
 use cloneset_status::{Claim, Pod, Runaway};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -151,20 +151,24 @@ impl Memory {
     /// Drops claims that are on their way out, those whose pod turns out not to have been deleted, and those whose pod
     /// has come.
     pub fn settle_claims(&mut self, claims: &[Arc<Claim>], pods: &[Arc<Pod>]) {
+        if self.fresh_claims.is_empty() && self.doomed_claims.is_empty() {
+            return;
+        }
+        let names: HashSet<&str> = pods.iter().map(|pod| pod.name()).collect();
+        // Template names and pod names may both contain dashes.
         let has_pod = |claim: &Claim| {
-            let is_its = |pod: &Arc<Pod>| claim.name().ends_with(&format!("-{}", pod.name()));
-            pods.iter().any(is_its)
+            let name = claim.name();
+            let mut dashes = name.match_indices('-');
+            dashes.any(|(at, _)| name.get(at + 1..).is_some_and(|pod| names.contains(pod)))
         };
-        self.fresh_claims.retain(|uid| {
-            let mut left = claims.iter().filter(|claim| claim.uid() == uid);
-            left.any(|claim| !claim.is_terminating() && !has_pod(claim))
-        });
-        self.doomed_claims.retain(|claim, pod| {
-            let is_left = claims
-                .iter()
-                .any(|left| left.uid() == claim && !left.is_terminating());
-            is_left && !pods.iter().any(|left| left.uid() == pod && left.is_active())
-        });
+        let left = claims.iter().filter(|claim| !claim.is_terminating());
+        let left: HashMap<&str, &Claim> = left.map(|claim| (claim.uid(), claim.as_ref())).collect();
+        let active = pods.iter().filter(|pod| pod.is_active());
+        let active: HashSet<&str> = active.map(|pod| pod.uid()).collect();
+        self.fresh_claims
+            .retain(|uid| left.get(uid.as_str()).is_some_and(|claim| !has_pod(claim)));
+        self.doomed_claims
+            .retain(|claim, pod| left.contains_key(claim.as_str()) && !active.contains(pod.as_str()));
     }
 
     /// Stops creation when more pods have vanished than could have been lost by chance: twice as many as there may be.

@@ -13,10 +13,10 @@ use crate::send::{self, Target, WriteError};
 use crate::wiring::Context;
 use crate::writes::{Expect, Mark};
 use cloneset_api::CloneSet;
-use cloneset_api::names::{annotations, labels};
+use cloneset_api::names::labels;
 use cloneset_plan::normalise::canonical_text;
 use cloneset_plan::{
-    Action, DeleteReason, NewPod, NewRevision, PodDeletion, Pruning, Release, owner_reference,
+    Action, DeleteReason, NewPod, NewRevision, PodDeletion, Pruning, Release, RevisionUpdate, owner_reference,
 };
 use cloneset_status::facts::short_revision;
 use cloneset_status::{Pod, Revision, Runaway};
@@ -24,7 +24,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::Api;
 use kube::api::{PartialObjectMeta, Patch, Preconditions};
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::fmt::Debug;
 
 /// What one write left behind.
@@ -328,22 +328,18 @@ async fn found_revision(
     Ok(Some(revision_mark(&stored)))
 }
 
-/// Makes an old revision the newest.
-pub async fn renumber(
+/// Changes what is recorded on a revision beside its data: its place in the history and annotations.
+pub async fn update_revision(
     context: &Context,
     cloneset: &CloneSet,
-    name: &str,
-    revision_uid: &str,
-    to: i64,
-    claim_hash: Option<&str>,
+    update: &RevisionUpdate,
 ) -> Result<Option<Mark>, WriteError> {
     let target = Target::of::<Revision>(namespace(cloneset), "controllerrevisions");
-    let mut metadata = Map::from_iter([("uid".to_owned(), json!(revision_uid))]);
-    if let Some(hash) = claim_hash {
-        let annotation = json!({annotations::CLAIM_TEMPLATE_HASH: hash});
-        metadata.insert("annotations".to_owned(), annotation);
+    let mut patch = json!({"metadata": {"uid": update.uid, "annotations": update.annotations}});
+    if let (Some(fields), Some(number)) = (patch.as_object_mut(), update.number) {
+        fields.insert("revision".to_owned(), json!(number));
     }
-    let patch = Patch::Merge(json!({"metadata": metadata, "revision": to}));
-    let stored: Revision = send::patch(context, &target, name, None, &patch).await?;
+    let patch = Patch::Merge(patch);
+    let stored: Revision = send::patch(context, &target, &update.name, None, &patch).await?;
     Ok(Some(revision_mark(&stored)))
 }

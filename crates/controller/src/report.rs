@@ -323,6 +323,7 @@ fn tell_actions(context: &Context, cloneset: &CloneSet, acted: &Acted, failures:
         DeleteReason::ScaleIn,
         DeleteReason::Specified,
         DeleteReason::Update,
+        DeleteReason::Finished,
     ] {
         let pods: Vec<&str> = acted
             .deleted

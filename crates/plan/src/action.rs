@@ -116,17 +116,21 @@ pub struct Outlook {
 pub enum RevisionWrite {
     /// The template is new.
     Create(NewRevision),
-    /// The template is an old one again: its revision becomes the newest.
-    Renumber {
-        /// The revision.
-        name: String,
-        /// Its UID, for the precondition.
-        uid: String,
-        /// Its new position.
-        to: i64,
-        /// The hash of today's claim templates, if it records another one.
-        claim_hash: Option<String>,
-    },
+    /// A revision with this template exists already, and something on it has to change.
+    Update(RevisionUpdate),
+}
+
+/// A revision to update.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RevisionUpdate {
+    /// The revision.
+    pub name: String,
+    /// Its UID, for the precondition.
+    pub uid: String,
+    /// Its new position in the history, if the template is an older one again.
+    pub number: Option<i64>,
+    /// Annotations to set.
+    pub annotations: BTreeMap<String, String>,
 }
 
 /// A revision to create.
@@ -218,11 +222,11 @@ impl Action {
     /// pods, leave the counters no better than they look.
     fn moves_pod(&self) -> bool {
         match self {
-            Self::CreatePod(_)
-            | Self::DeletePod(_)
-            | Self::TakeOutOfService(_)
-            | Self::ChangeInPlace(_)
-            | Self::ReleasePod(_) => true,
+            // A finished pod counts for nothing.
+            Self::DeletePod(deletion) => deletion.why != DeleteReason::Finished,
+            Self::CreatePod(_) | Self::TakeOutOfService(_) | Self::ChangeInPlace(_) | Self::ReleasePod(_) => {
+                true
+            }
             Self::PutInService(_)
             | Self::CreateClaim(_)
             | Self::DeleteClaim(_)
@@ -310,13 +314,17 @@ pub enum DeleteReason {
     Specified,
     /// It makes place for another revision.
     Update,
+    /// It has run to an end, and newer ones that have are kept.
+    Finished,
 }
 
 impl DeleteReason {
     /// Reasons of the events for success and failure.
     pub fn event_reasons(self) -> (&'static str, &'static str) {
         match self {
-            Self::ScaleIn | Self::Specified => (events::SUCCESSFUL_DELETE, events::FAILED_DELETE),
+            Self::ScaleIn | Self::Specified | Self::Finished => {
+                (events::SUCCESSFUL_DELETE, events::FAILED_DELETE)
+            }
             Self::Update => (
                 events::SUCCESSFUL_UPDATE_POD_RECREATE,
                 events::FAILED_UPDATE_POD_RECREATE,

@@ -1,11 +1,16 @@
-//! Volume claim templates as the spec has them: parsed, and what is wrong with them told.
+//! volumeClaimTemplates: parsed, checked, and recorded on revisions.
 //!
-//! A template is the user's: nothing in it is changed. Claims are made from it in `new_claim`.
+//! A template is the user's: nothing in it is changed. PVCs are made from it in `new_claim`.
 
+use cloneset_api::names::annotations;
 use cloneset_api::{CloneSetSpec, Value};
+use cloneset_status::Revision;
 use cloneset_status::why::{Problem, Verdict};
 use std::collections::BTreeSet;
 use std::sync::Arc;
+
+/// Bytes of the templates that a revision records at the most: all its annotations together may have 256 KiB.
+const MAX_RECORD: usize = 64 * 1024;
 
 /// A template with a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,24 +28,52 @@ pub(crate) fn name_of(template: &Value) -> &str {
         .unwrap_or_default()
 }
 
-/// The templates of a spec, in their order, and what is wrong with them. Without names of their own, pods could not
-/// mount the claims.
-pub(crate) fn parse(spec: &CloneSetSpec) -> (Vec<Arc<ClaimTemplate>>, Option<Problem>) {
-    let written = spec.volume_claim_templates.as_deref().unwrap_or_default();
+/// What is wrong with the templates of a spec. Without names of their own, pods could not mount the PVCs.
+pub(crate) fn problem(spec: &CloneSetSpec) -> Option<Problem> {
     let mut seen = BTreeSet::new();
-    let mut names = written.iter().map(name_of);
+    let mut names = written(spec).iter().map(name_of);
     let unfit = names.find(|name| name.is_empty() || !seen.insert(*name));
-    let problem = unfit.map(|name| Problem {
+    unfit.map(|name| Problem {
         field: "spec.volumeClaimTemplates",
         value: format!("metadata.name {name:?}"),
         rule: "a name that no other template has; pods mount their claim by it".to_owned(),
         verdict: Verdict::InvalidBlocking,
-    });
+    })
+}
+
+/// The templates as they are written.
+pub(crate) fn written(spec: &CloneSetSpec) -> &[Value] {
+    spec.volume_claim_templates.as_deref().unwrap_or_default()
+}
+
+/// The templates, in their order.
+pub(crate) fn parse(templates: &[Value]) -> Vec<Arc<ClaimTemplate>> {
     let template = |object: &Value| {
         Arc::new(ClaimTemplate {
             name: name_of(object).to_owned(),
             object: object.clone(),
         })
     };
-    (written.iter().map(template).collect(), problem)
+    templates.iter().map(template).collect()
+}
+
+/// The annotation by which a revision records the templates; `None` when they are too large for it.
+///
+/// A revision's data cannot hold them: it never changes, while volumeClaimTemplates change without a new revision.
+pub(crate) fn record(templates: &[Value]) -> Option<String> {
+    let text = serde_json::to_string(templates).ok()?;
+    (text.len() <= MAX_RECORD).then_some(text)
+}
+
+/// The templates that a revision records. `None`: it does not, as with a revision that Kruise wrote.
+pub(crate) fn recorded(revision: &Revision) -> Option<Vec<Value>> {
+    let annotations = revision.metadata.annotations.as_ref()?;
+    match annotations.get(annotations::CLAIM_TEMPLATES) {
+        Some(text) => serde_json::from_str(text).ok(),
+        // The hash of no templates.
+        None => {
+            let hash = annotations.get(annotations::CLAIM_TEMPLATE_HASH)?;
+            hash.is_empty().then(Vec::new)
+        }
+    }
 }

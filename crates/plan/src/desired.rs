@@ -3,7 +3,7 @@
 //! The only place that knows a version of the API. A bad value never becomes a silent default: the most cautious
 //! value stands in for it and a [`Problem`] names field, value and rule.
 
-use crate::claim_template::{self, ClaimTemplate};
+use crate::claim_template;
 use crate::diff::Targets;
 use crate::hooks::Hooks;
 use crate::priority::Priority;
@@ -16,7 +16,6 @@ use cloneset_status::Held;
 use cloneset_status::selector::Selector;
 use cloneset_status::why::{Problem, Verdict};
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 /// Switches of the process, by Kruise's names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -95,8 +94,6 @@ pub struct Desired {
     pub topology_keys: Vec<String>,
     /// Which pods are ours; `None` when the selector is not valid.
     pub selector: Option<Selector>,
-    /// What the claims of every pod are made from.
-    pub claim_templates: Vec<Arc<ClaimTemplate>>,
     /// Does the next pod take over the claims of one that vanished?
     pub reuse_claims: bool,
     /// What is wrong with the spec; empty for a good one.
@@ -116,8 +113,7 @@ impl Desired {
         parse.problems.extend(rules::broken(spec));
         let selector = parse.selector(spec);
         let (update_type, known_type) = parse.update_type(spec);
-        let (claim_templates, unfit) = claim_template::parse(spec);
-        parse.problems.extend(unfit);
+        parse.problems.extend(claim_template::problem(spec));
 
         let replicas = parse.replicas(spec, existing);
         let paused = spec.update_strategy.paused.unwrap_or(false) || !known_type;
@@ -183,7 +179,6 @@ impl Desired {
             scatter: Scatter::of(strategy.scatter_strategy.as_deref()),
             topology_keys: spec.template.topology_keys(),
             selector,
-            claim_templates,
             reuse_claims: spec
                 .scale_strategy
                 .as_ref()

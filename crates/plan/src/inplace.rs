@@ -172,21 +172,19 @@ impl<'a> InPlace<'a> {
     }
 }
 
-/// Are the claims of the pod's revision made from other templates, and is that a reason to re-create it?
+/// Are the PVCs of the pod's revision made from other templates than those of the target, and is that a reason to
+/// re-create the pod?
 fn has_other_claims(context: &Context<'_>, pod: &Pod, target: &RevisionTemplate) -> bool {
     let matters =
         context.features.recreate_for_claims && context.desired.update_type != UpdateType::InPlaceOnly;
-    let revisions = &context.snapshot.revisions;
-    let of = |found: Option<&Arc<Revision>>| found.and_then(|revision| recorded_hash(revision).cloned());
-    let today = new_claim::hash(&context.snapshot.cloneset.spec);
-    let own = of(revisions
-        .iter()
-        .find(|revision| pod.has_revision(revision.name())));
-    let wanted = match revisions.iter().find(|revision| revision.name() == target.name) {
-        Some(revision) => of(Some(revision)),
-        None => Some(today),
-    };
-    matters && new_claim::differ(own.as_deref(), wanted.as_deref())
+    if !matters {
+        return false;
+    }
+    let mut revisions = context.snapshot.revisions.iter();
+    let own = revisions.find(|revision| pod.has_revision(revision.name()));
+    let own = own.and_then(|revision| recorded_hash(revision));
+    let wanted = context.revisions.claim_hash(context.snapshot, &target.name);
+    new_claim::differ(own.map(String::as_str), wanted)
 }
 
 /// The template of the revision that the pod has.

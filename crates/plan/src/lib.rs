@@ -10,6 +10,7 @@ mod claims;
 mod context;
 pub mod desired;
 pub mod diff;
+mod failing;
 pub mod floor;
 pub mod hooks;
 pub mod inplace;
@@ -33,7 +34,7 @@ mod update;
 
 pub use action::{
     Action, ClaimDeletion, ClaimHandOver, DeleteReason, InPlaceChange, InService, NewRevision, OutOfService,
-    OutReason, Outlook, Plan, PodDeletion, Pruning, Release, RevisionWrite,
+    OutReason, Outlook, Plan, PodDeletion, Pruning, Release, RevisionUpdate, RevisionWrite,
 };
 pub use desired::{Desired, Features, UpdateType};
 pub use manifest::{NewPod, owner_reference};
@@ -88,6 +89,7 @@ fn decide(snapshot: &Snapshot, desired: &Desired, features: Features, now: Times
     plan.revision.clone_from(&revisions.write);
     plan.waits.extend(raised_in_vain(&context));
     move_pods(&context, &targets, &diff, &mut plan);
+    plan.actions.extend(failing::surplus(&context));
     plan.actions
         .extend(prune::prune(&context).map(Action::PruneNames));
     let stored_current = snapshot
@@ -152,8 +154,7 @@ fn drop_those_in(actions: &mut Vec<Action>, others: &[Action]) {
     actions.retain(|action| action.pod_uid().is_none_or(|uid| !pods.contains(uid)));
 }
 
-/// The facts status needs. The current revision moves by intent only: the partition as written asks for every
-/// pod, and every pod is there and updated (`design.md` 6, deviation 6).
+/// The facts that status needs.
 fn outlook(context: &Context<'_>, unconfirmed: &[Option<&str>]) -> Outlook {
     let Context {
         desired, revisions, ..
@@ -163,9 +164,10 @@ fn outlook(context: &Context<'_>, unconfirmed: &[Option<&str>]) -> Outlook {
         available: member.available,
         updated: member.fact.is_new,
     }));
-    let complete = counts.updated == counts.replicas && counts.replicas == desired.replicas;
-    let current = if desired.updates_all && complete {
-        &revisions.update
+    // A revision has served once every pod that is wanted has it and is available. Without pods nothing serves.
+    let serves = counts.available == counts.replicas && counts.replicas == desired.replicas;
+    let current = if desired.updates_all && serves && counts.replicas > 0 {
+        revisions.serving(&context.members)
     } else {
         &revisions.current
     };

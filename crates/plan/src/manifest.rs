@@ -16,13 +16,15 @@ use std::sync::Arc;
 /// Bytes a label's value may have.
 const MAX_LABEL_VALUE: usize = 63;
 
-/// A revision's name and template, shared by all pods made from it.
+/// What a revision's pods are made from; shared by all of them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RevisionTemplate {
     /// The revision's name.
     pub name: String,
     /// The pod template it records.
     pub template: Value,
+    /// The volumeClaimTemplates that its pods get.
+    pub claim_templates: Vec<Arc<ClaimTemplate>>,
 }
 
 /// A pod to create.
@@ -47,20 +49,15 @@ impl NewPod {
         revision: &Arc<RevisionTemplate>,
         short_hash: bool,
     ) -> Self {
+        let name = format!("{cloneset}-{id}");
+        let claim = |template| NewClaim::new(template, &name, &id);
         Self {
-            name: format!("{cloneset}-{id}"),
+            claims: revision.claim_templates.iter().map(claim).collect(),
+            name,
             id,
             revision: Arc::clone(revision),
             revision_label: revision_label(&revision.name, short_hash).to_owned(),
-            claims: Vec::new(),
         }
-    }
-
-    /// Mounts a claim of each of these templates.
-    pub(crate) fn with(mut self, templates: &[Arc<ClaimTemplate>]) -> Self {
-        let claim = |template| NewClaim::new(template, &self.name, &self.id);
-        self.claims = templates.iter().map(claim).collect();
-        self
     }
 
     /// The object for a strict dry run: with the unknown fields of the template's metadata, and beside it, that a pod is
@@ -227,6 +224,7 @@ mod tests {
         let revision = Arc::new(RevisionTemplate {
             name: revision.to_owned(),
             template,
+            claim_templates: Vec::new(),
         });
         NewPod::new("web", "bcdfg".into(), &revision, false).manifest(&owner(), Timestamp::UNIX_EPOCH)
     }
@@ -309,6 +307,7 @@ mod tests {
                 "metadata": {"name": "ignored", "labels": {"app": "web"}, "anotations": {}},
                 "spec": {"containers": []}, "specs": 1, "status": {}
             }),
+            claim_templates: Vec::new(),
         });
         let pod = NewPod::new("web", "bcdfg".into(), &revision, false);
         let mut strict = pod.strict_manifest(&owner(), Timestamp::UNIX_EPOCH);

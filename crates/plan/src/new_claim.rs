@@ -3,7 +3,7 @@
 //! A template is the user's: everything in it is kept, and only what makes a claim ours is added. Which claims there
 //! should be is decided in `claims`.
 
-use crate::claim_template::{ClaimTemplate, name_of};
+use crate::claim_template::{ClaimTemplate, name_of, written};
 use crate::instance_ids::encode;
 use crate::manifest::owner_reference;
 use crate::normalise::canonical_text;
@@ -82,7 +82,7 @@ fn object(value: Option<Value>) -> Map<String, Value> {
 /// What revisions record of the templates (`behaviour.md` 2.6): nothing when there are none. Names and specs count, in
 /// any order and in canonical form. Kruise's value for the same templates is a decimal number, which ours never is.
 pub(crate) fn hash(spec: &CloneSetSpec) -> String {
-    let templates = spec.volume_claim_templates.as_deref().unwrap_or_default();
+    let templates = written(spec);
     if templates.is_empty() {
         return String::new();
     }

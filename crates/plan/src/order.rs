@@ -7,7 +7,7 @@ mod crowd;
 #[cfg(test)]
 mod properties;
 
-pub(crate) use crowd::Topology;
+pub(crate) use crowd::{Crowd, Topology};
 
 use crate::of_pod::OfPod;
 use cloneset_api::names::annotations;
@@ -69,50 +69,64 @@ pub(crate) fn sort_for_update<'a>(pods: &mut [impl OfPod<'a>]) {
     });
 }
 
+/// What the order of deletion has to be told of a pod.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Class {
+    /// It is available, with `minReadySeconds`.
+    pub(crate) available: bool,
+    /// Its revision is the update revision or the current one. Among pods that serve alike, those of other revisions go
+    /// first.
+    pub(crate) wanted: bool,
+}
+
 /// A pod as the order of deletion sees it, read once however often it is compared.
 struct Seen<'a> {
     standing: Standing,
     ready: bool,
+    wanted: bool,
     cost: i32,
     age: Age<'a>,
     node: Option<&'a str>,
 }
 
 impl<'a> Seen<'a> {
-    fn of(pod: &'a Pod) -> Self {
+    fn of(pod: &'a Pod, wanted: bool) -> Self {
         Self {
             standing: Standing::of(pod),
             ready: pod.condition_is_true(READY),
+            wanted,
             cost: deletion_cost(pod),
             age: Age::of(pod),
-            node: pod.spec.node_name.as_deref().filter(|node| !node.is_empty()),
+            node: pod.node(),
         }
     }
 }
 
-/// The places of the `count` pods that are deleted first, in that order. `is_available` is the availability with
-/// `minReadySeconds`; without a topology the pods are kept spread over nodes.
+/// The places of the `count` pods that are deleted first, in that order. Pods are kept spread as `crowd` says.
 pub(crate) fn first_for_scale_in<'a, P: OfPod<'a>>(
     pods: &[P],
     count: usize,
-    topology: Option<Topology<'_>>,
-    is_available: impl Fn(P) -> bool,
+    crowd: &Crowd<'_>,
+    class_of: impl Fn(P) -> Class,
 ) -> Vec<usize> {
-    let seen: Vec<Seen<'_>> = pods.iter().map(|item| Seen::of(item.pod())).collect();
-    let ranks = crowd::ranks(&seen, topology);
-    let mut keys: Vec<_> = (pods.iter().zip(&seen).zip(ranks).enumerate())
-        .map(|(place, ((item, seen), rank))| {
+    let classes: Vec<Class> = pods.iter().map(|item| class_of(*item)).collect();
+    let seen = pods.iter().zip(&classes);
+    let seen: Vec<Seen<'_>> = seen
+        .map(|(item, class)| Seen::of(item.pod(), class.wanted))
+        .collect();
+    let ranks = crowd::ranks(&seen, crowd);
+    let mut keys: Vec<_> = (classes.iter().zip(&seen).zip(ranks).enumerate())
+        .map(|(place, ((class, seen), rank))| {
             let Seen {
                 standing,
                 ready,
+                wanted,
                 cost,
                 age,
                 ..
             } = seen;
-            (
-                (standing, is_available(*item), ready, cost, Reverse(rank), age),
-                place,
-            )
+            let serves = (standing, class.available, ready);
+            ((serves, wanted, cost, Reverse(rank), age), place)
         })
         .collect();
     // Only those that go have to be put in order.
@@ -162,7 +176,11 @@ mod tests {
 
     fn scale_in_order(pods: &[Pod], available: &[&str]) -> Vec<String> {
         let pods: Vec<&Pod> = pods.iter().collect();
-        let first = |count| first_for_scale_in(&pods, count, None, |pod| available.contains(&pod.name()));
+        let class = |pod: &Pod| Class {
+            available: available.contains(&pod.name()),
+            wanted: !pod.name().contains("abandoned"),
+        };
+        let first = |count| first_for_scale_in(&pods, count, &Crowd::default(), class);
         let places = first(pods.len());
         for count in 0..pods.len() {
             assert_eq!(first(count), places[..count], "the first {count}");
@@ -185,6 +203,7 @@ mod tests {
             pod("x-unknown", json!({"status": {"phase": "Unknown"}})),
             pod("w-not-ready", not_ready),
             pod("v-not-available", json!({})),
+            pod("z-abandoned", cost("5")),
             pod("u-cheap", cost("-5")),
             pod(
                 "t-recently-ready",

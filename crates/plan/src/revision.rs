@@ -4,7 +4,9 @@
 //! Two revisions are equal when their normalised templates are, so an upgrade of this controller or a takeover
 //! from Kruise never makes a revision and never touches a pod. Nothing is written here.
 
-use crate::action::{Action, NewRevision, RevisionWrite};
+use crate::action::{Action, NewRevision, RevisionUpdate, RevisionWrite};
+use crate::claim_template::{self, ClaimTemplate};
+use crate::context::Member;
 use crate::instance_ids::encode;
 use crate::manifest::RevisionTemplate;
 use crate::new_claim;
@@ -13,7 +15,7 @@ use crate::snapshot::Snapshot;
 use cloneset_api::names::{annotations, labels};
 use cloneset_status::facts::is_revision;
 use cloneset_status::{Pod, Revision};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, json};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -23,19 +25,21 @@ const HASH_LENGTH: usize = 10;
 /// Bytes of a CloneSet's name that go into a revision's name, as in Kruise.
 const MAX_NAME_PREFIX: usize = 223;
 
-/// The revisions of one CloneSet, told apart.
+/// The revisions of one CloneSet that matter now.
 #[derive(Clone, Debug)]
 pub struct Revisions {
     /// What new pods are made from.
     pub update: Arc<RevisionTemplate>,
-    /// What pods held back by the partition are made from.
+    /// The last revision that served; what pods held back by the partition are made from.
     pub current: Arc<RevisionTemplate>,
     /// What must be written before either is used.
     pub write: Option<RevisionWrite>,
-    /// Collisions of names so far, this pass included.
+    /// Collisions of names so far, this reconcile included.
     pub collision_count: i32,
     /// Names of every revision with the update revision's content, `update` included.
     same_as_update: BTreeSet<String>,
+    /// The update revision of the status, if the template has changed since.
+    superseded: Option<Arc<RevisionTemplate>>,
 }
 
 impl Revisions {
@@ -46,69 +50,90 @@ impl Revisions {
             let created = revision.metadata.creation_timestamp.as_ref().map(|time| time.0);
             (revision.revision, created, revision.name().to_owned())
         });
-        let template = &snapshot.cloneset.spec.template.0;
-        let wanted = canonical_text(template);
+        let spec = &snapshot.cloneset.spec;
+        let wanted = canonical_text(&spec.template.0);
         let equal: Vec<&Arc<Revision>> = history
             .iter()
             .filter(|revision| revision.template().map(canonical_text).as_ref() == Some(&wanted))
             .copied()
             .collect();
         let newest = history.last().map_or(0, |revision| revision.revision);
-        let stored_collisions = snapshot
-            .cloneset
-            .status
-            .as_ref()
-            .and_then(|status| status.collision_count)
-            .unwrap_or(0);
-
-        let claim_hash = new_claim::hash(&snapshot.cloneset.spec);
-        let mut collision_count = stored_collisions;
+        let status = snapshot.cloneset.status.as_ref();
+        let mut collision_count = status.and_then(|status| status.collision_count).unwrap_or(0);
+        let today = claim_template::parse(claim_template::written(spec));
+        let mut same_as_update: BTreeSet<String> =
+            equal.iter().map(|revision| revision.name().to_owned()).collect();
         let (update, write) = match equal.last() {
-            Some(revision) if revision.revision == newest => (recorded(revision), None),
             Some(revision) => {
-                let write = RevisionWrite::Renumber {
-                    name: revision.name().to_owned(),
-                    uid: revision.uid().to_owned(),
-                    to: newest.saturating_add(1),
-                    claim_hash: Some(claim_hash).filter(|hash| recorded_hash(revision) != Some(hash)),
-                };
-                (recorded(revision), Some(write))
+                let update = recorded(revision, today.clone());
+                (update, revision_update(snapshot, revision, newest))
             }
             None => {
-                let (name, collisions) = free_name(snapshot, &wanted, stored_collisions);
+                let (name, collisions) = free_name(snapshot, &wanted, collision_count);
                 collision_count = collisions;
-                let mut new = new_revision(&snapshot.cloneset.spec.template.labels(), name, template, newest);
-                new.annotations = snapshot.cloneset.metadata.annotations.clone().unwrap_or_default();
-                // The whole object once more; the template in it is recorded anyway.
-                new.annotations.remove(annotations::LAST_APPLIED);
-                new.annotations
-                    .insert(annotations::CLAIM_TEMPLATE_HASH.to_owned(), claim_hash);
+                same_as_update.insert(name.clone());
                 let update = RevisionTemplate {
-                    name: new.name.clone(),
-                    template: template.clone(),
+                    name: name.clone(),
+                    template: spec.template.0.clone(),
+                    claim_templates: today.clone(),
                 };
+                let new = new_revision(snapshot, name, newest);
                 (Arc::new(update), Some(RevisionWrite::Create(new)))
             }
         };
-        let mut same_as_update: BTreeSet<String> =
-            equal.iter().map(|revision| revision.name().to_owned()).collect();
-        same_as_update.insert(update.name.clone());
-        let stored_current = snapshot
-            .cloneset
-            .status
-            .as_ref()
-            .and_then(|status| status.current_revision.as_deref());
-        let current = history
-            .iter()
-            .find(|revision| Some(revision.name()) == stored_current && revision.template().is_some())
-            .map_or_else(|| Arc::clone(&update), |revision| recorded(revision));
+        let named = |name: Option<&String>| {
+            let mut found = history.iter();
+            let revision = found.find(|revision| Some(revision.name()) == name.map(String::as_str))?;
+            revision.template()?;
+            let own =
+                claim_template::recorded(revision).filter(|_| !same_as_update.contains(revision.name()));
+            let claim_templates = own.map_or_else(|| today.clone(), |own| claim_template::parse(&own));
+            Some(recorded(revision, claim_templates))
+        };
+        let current = named(status.and_then(|status| status.current_revision.as_ref()));
+        let superseded = named(status.and_then(|status| status.update_revision.as_ref()))
+            .filter(|revision| !same_as_update.contains(&revision.name));
         Self {
+            current: current.unwrap_or_else(|| Arc::clone(&update)),
             update,
-            current,
             write,
             collision_count,
             same_as_update,
+            superseded,
         }
+    }
+
+    /// The revision that serves, where every pod that is wanted is available.
+    ///
+    /// A template may change between the moment its last pod became available and the next reconcile (a controller
+    /// that restarts, two changes in a row); then it is the revision that was the update revision until now.
+    pub(crate) fn serving<'a>(&self, members: &[Member<'a>]) -> &Arc<RevisionTemplate> {
+        if members.iter().all(|member| member.fact.is_new) {
+            return &self.update;
+        }
+        let has = |superseded: &&Arc<RevisionTemplate>| {
+            let mut pods = members.iter().map(|member| member.pod);
+            pods.all(|pod| pod.has_revision(&superseded.name))
+        };
+        self.superseded.as_ref().filter(has).unwrap_or(&self.current)
+    }
+
+    /// The hash of the volumeClaimTemplates that a revision records once [`Self::write`] is done.
+    pub(crate) fn claim_hash<'a>(&'a self, snapshot: &'a Snapshot, name: &str) -> Option<&'a str> {
+        let written = match &self.write {
+            Some(RevisionWrite::Create(new)) if new.name == name => Some(&new.annotations),
+            Some(RevisionWrite::Update(update)) if update.name == name => Some(&update.annotations),
+            _ => None,
+        };
+        let written = written.and_then(|annotations| annotations.get(annotations::CLAIM_TEMPLATE_HASH));
+        let mut revisions = snapshot.revisions.iter();
+        let stored = || recorded_hash(revisions.find(|revision| revision.name() == name)?);
+        written.or_else(stored).map(String::as_str)
+    }
+
+    /// Does the pod have a revision that is neither the current one nor the update revision?
+    pub(crate) fn is_abandoned(&self, pod: &Pod) -> bool {
+        !self.is_new(pod) && !pod.has_revision(&self.current.name)
     }
 
     /// Does the pod already run what the template says?
@@ -154,7 +179,7 @@ pub(crate) fn recorded_hash(revision: &Revision) -> Option<&String> {
     annotations.get(annotations::CLAIM_TEMPLATE_HASH)
 }
 
-fn recorded(revision: &Revision) -> Arc<RevisionTemplate> {
+fn recorded(revision: &Revision, claim_templates: Vec<Arc<ClaimTemplate>>) -> Arc<RevisionTemplate> {
     let mut template = revision.template().cloned().unwrap_or_default();
     if let Some(fields) = template.as_object_mut() {
         fields.remove("$patch");
@@ -162,22 +187,69 @@ fn recorded(revision: &Revision) -> Arc<RevisionTemplate> {
     Arc::new(RevisionTemplate {
         name: revision.name().to_owned(),
         template,
+        claim_templates,
     })
 }
 
-/// The revision's name, and how many collisions it took. A name in use by other content of ours is passed over
-/// here; one in use by somebody else's object shows when the revision is created.
+/// What has to change on the revision that the template is equal to.
+///
+/// A revision that becomes the newest again is recorded as if it were made now, with the CloneSet's annotations
+/// (`kubernetes.io/change-cause`). One that is the newest only follows the volumeClaimTemplates: the hash stays, as its
+/// older pods have PVCs of the templates that it was made with.
+fn revision_update(snapshot: &Snapshot, revision: &Revision, newest: i64) -> Option<RevisionWrite> {
+    let templates = claim_template::written(&snapshot.cloneset.spec);
+    let number = (revision.revision != newest).then(|| newest.saturating_add(1));
+    let mut annotations = match number {
+        Some(_) => annotations_of(snapshot),
+        None => BTreeMap::new(),
+    };
+    let recorded = claim_template::recorded(revision);
+    if recorded.as_deref().unwrap_or_default() != templates
+        && let Some(record) = claim_template::record(templates)
+    {
+        annotations.insert(annotations::CLAIM_TEMPLATES.to_owned(), record);
+    }
+    let stored = revision.metadata.annotations.as_ref();
+    annotations.retain(|key, value| stored.and_then(|stored| stored.get(key)) != Some(value));
+    (number.is_some() || !annotations.is_empty()).then(|| {
+        RevisionWrite::Update(RevisionUpdate {
+            name: revision.name().to_owned(),
+            uid: revision.uid().to_owned(),
+            number,
+            annotations,
+        })
+    })
+}
+
+/// The annotations of a revision that is made now: the CloneSet's, and what is recorded of its volumeClaimTemplates.
+fn annotations_of(snapshot: &Snapshot) -> BTreeMap<String, String> {
+    let cloneset = &snapshot.cloneset;
+    let mut found = cloneset.metadata.annotations.clone().unwrap_or_default();
+    // The whole object once more; the template in it is recorded anyway.
+    found.remove(annotations::LAST_APPLIED);
+    found.remove(annotations::CLAIM_TEMPLATES);
+    let hash = new_claim::hash(&cloneset.spec);
+    found.insert(annotations::CLAIM_TEMPLATE_HASH.to_owned(), hash);
+    found
+}
+
+/// The revision's name, and how many collisions it took. A name that other content of ours has is passed over here;
+/// one that another owner's object has shows when the revision is created.
+///
+/// The count starts again at 0 after the largest number, so that the search ends: fewer revisions exist than numbers.
 fn free_name(snapshot: &Snapshot, canonical: &str, collisions: i32) -> (String, i32) {
     let cloneset = snapshot.cloneset.metadata.name.as_deref().unwrap_or_default();
     let prefix = cloneset.get(..MAX_NAME_PREFIX).unwrap_or(cloneset);
-    let mut count = collisions;
-    loop {
-        let name = format!("{prefix}-{}", hash(canonical, count));
-        if !snapshot.revisions.iter().any(|revision| revision.name() == name) {
-            return (name, count);
-        }
-        count = count.saturating_add(1);
-    }
+    let name = |count: i32| format!("{prefix}-{}", hash(canonical, count));
+    let taken: BTreeSet<&str> = snapshot
+        .revisions
+        .iter()
+        .map(|revision| revision.name())
+        .collect();
+    let mut counts = (collisions..=i32::MAX).chain(0..collisions);
+    let free = counts.find(|count| !taken.contains(name(*count).as_str()));
+    let count = free.unwrap_or(collisions);
+    (name(count), count)
 }
 
 fn hash(canonical: &str, collisions: i32) -> String {
@@ -190,22 +262,24 @@ fn hash(canonical: &str, collisions: i32) -> String {
     )
 }
 
-fn new_revision(
-    template_labels: &BTreeMap<String, String>,
-    name: String,
-    template: &Value,
-    newest: i64,
-) -> NewRevision {
-    let mut revision_labels = template_labels.clone();
+fn new_revision(snapshot: &Snapshot, name: String, newest: i64) -> NewRevision {
+    let spec = &snapshot.cloneset.spec;
+    let mut revision_labels = spec.template.labels();
     let hash = cloneset_status::facts::short_revision(&name).to_owned();
     revision_labels.insert(labels::REVISION_HASH.to_owned(), hash);
-    let mut recorded = template.as_object().cloned().unwrap_or_else(Map::new);
+    let mut annotations = annotations_of(snapshot);
+    let templates = claim_template::written(spec);
+    if !templates.is_empty() {
+        let record = claim_template::record(templates);
+        annotations.extend(record.map(|record| (annotations::CLAIM_TEMPLATES.to_owned(), record)));
+    }
+    let mut recorded = spec.template.0.as_object().cloned().unwrap_or_else(Map::new);
     // As Kruise records it, so that going back to Kruise finds its own form.
     recorded.insert("$patch".to_owned(), json!("replace"));
     NewRevision {
         name,
         labels: revision_labels,
-        annotations: BTreeMap::new(),
+        annotations,
         data: json!({"spec": {"template": recorded}}),
         number: newest.saturating_add(1),
     }

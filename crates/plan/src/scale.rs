@@ -9,14 +9,14 @@ use crate::claims::Ids;
 use crate::context::{Context, Member};
 use crate::desired::UpdateType;
 use crate::diff::{Diff, creation_limit};
+use crate::failing::{Pause, Pauses};
 use crate::floor::{Floor, Purpose};
 use crate::lifecycle::send_off;
 use crate::manifest::{NewPod, RevisionTemplate};
-use crate::order::{Topology, first_for_scale_in};
+use crate::order::{Class, Crowd, Topology, first_for_scale_in};
 use crate::snapshot::Creation;
 use cloneset_status::{Pod, Wait};
-use jiff::SignedDuration;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 /// Pods created in one pass at the most; the next pass follows at once.
@@ -37,10 +37,7 @@ pub(crate) fn scale(context: &Context<'_>, diff: &Diff, floor: &mut Floor) -> Sc
         actions: Vec::new(),
         waits: Vec::new(),
     };
-    match storm(context) {
-        Some(storm) => scaling.waits.extend(Some(storm).filter(|_| diff.up_limit > 0)),
-        None => create(context, diff, &mut scaling),
-    }
+    create(context, diff, &mut scaling);
     if diff.up > diff.up_limit {
         scaling.waits.push(Wait::ScaleUpLimited {
             missing: diff.up,
@@ -195,7 +192,7 @@ fn delete_broken(
         .iter()
         .filter(|member| !member.fact.serves && !member.leaves() && !member.kept)
         .filter(|member| !chosen.contains(member.pod.uid()));
-    let broken = first_to_go(context, broken.copied().collect(), count);
+    let broken = first_to_go(context, broken.copied().collect(), &[], count).0;
     for member in &broken {
         scaling
             .actions
@@ -211,11 +208,21 @@ fn create(context: &Context<'_>, diff: &Diff, scaling: &mut Scaling) {
     }
     let (count, unproven) = proven(context, diff, count);
     scaling.waits.extend(unproven);
+    let pauses = Pauses::of(context);
+    let mut now = |pods: i32, pause: Option<&Pause>| match pause {
+        Some(pause) if pods > 0 => {
+            scaling.waits.push(pause.wait(pods));
+            0
+        }
+        _ => pods,
+    };
+    let old = now(diff.up_old.min(count), pauses.current.as_ref());
+    let new = now(count.saturating_sub(diff.up_old).max(0), pauses.update.as_ref());
     let ids = Ids::of(context);
-    let (count, wait) = ids.now(count);
+    let (count, wait) = ids.now(old.saturating_add(new));
     scaling.waits.extend(wait);
     let revisions = (0..count).map(|index| {
-        if index < diff.up_old {
+        if index < old {
             &context.revisions.current
         } else {
             &context.revisions.update
@@ -270,38 +277,11 @@ pub(crate) fn new_pods<'a>(
     let uid = snapshot.cloneset.metadata.uid.as_deref().unwrap_or_default();
     let name = snapshot.cloneset.metadata.name.as_deref().unwrap_or_default();
     let revisions: Vec<&Arc<RevisionTemplate>> = revisions.collect();
-    let templates = &context.desired.claim_templates;
     ids.take(revisions.len(), uid)
         .into_iter()
         .zip(revisions)
-        .map(|(id, revision)| NewPod::new(name, id, revision, context.features.short_hash).with(templates))
+        .map(|(id, revision)| NewPod::new(name, id, revision, context.features.short_hash))
         .collect()
-}
-
-/// How long a pod must have been there for its end not to count as a failed start.
-const STORM_PACE: SignedDuration = SignedDuration::from_secs(10);
-
-/// Pods that end as soon as they are made (refused by a node, an evicted disk) would be replaced as fast as the API
-/// server takes them. Once twice as many have ended as there should be, and the newest of them was made a moment ago,
-/// creation waits. R=3: after 8 ended pods, a wave of at most 3 every 10 seconds.
-fn storm(context: &Context<'_>) -> Option<Wait> {
-    let ended: Vec<&Arc<Pod>> = context
-        .snapshot
-        .pods
-        .iter()
-        .filter(|pod| pod.is_finished())
-        .collect();
-    let pods = i32::try_from(ended.len()).unwrap_or(i32::MAX);
-    if pods < context.desired.replicas.saturating_mul(2).saturating_add(2) {
-        return None;
-    }
-    let newest = ended
-        .iter()
-        .filter_map(|pod| pod.metadata.creation_timestamp.as_ref())
-        .map(|time| time.0)
-        .max()?;
-    let until = newest.checked_add(STORM_PACE).ok()?;
-    (until > context.now).then_some(Wait::PodsFail { pods, until })
 }
 
 /// Chooses the surplus pods, as many as `diff.down`. Pods that are leaving already are not among them, and not in `down`;
@@ -310,47 +290,79 @@ fn storm(context: &Context<'_>) -> Option<Wait> {
 /// After a rollback (the update revision is the current one) pods of the abandoned revision go first, whatever share the
 /// partition gives to old pods. While the update is paused pods of the update revision go first: pausing never takes an
 /// old pod away.
+///
+/// With the gate `PreparingUpdateAsUpdate` pods that are held before their update count as new, but they are old until
+/// they are updated: they go first as far as old pods are above the partition. R = 5, P = 4, 4 old, 1 held, 1 new: the
+/// held one goes, or no new pod would be left.
 fn surplus<'a>(context: &Context<'a>, diff: &Diff) -> Vec<Member<'a>> {
     let down = usize::try_from(diff.down).unwrap_or(0);
     if down == 0 {
         return Vec::new();
     }
-    let (mut new, mut old): (Vec<Member<'a>>, Vec<Member<'a>>) = context
-        .members
-        .iter()
-        .filter(|member| !member.leaves())
-        .copied()
+    let staying = context.members.iter().filter(|member| !member.leaves());
+    let (mut new, other): (Vec<Member<'a>>, Vec<Member<'a>>) =
+        staying.copied().partition(|member| member.fact.is_new);
+    let (mut held, mut old): (Vec<Member<'a>>, Vec<Member<'a>>) = other
+        .into_iter()
         .partition(|member| context.scales_as_new(member));
-    let from_old = if context.revisions.current_is_update() {
-        down.min(old.len())
-    } else if context.desired.paused {
-        down.saturating_sub(new.len())
+    let count = |pods: i32| usize::try_from(pods).unwrap_or(0);
+    let (from_old, share) = if context.revisions.current_is_update() {
+        (down.min(old.len()), 0)
     } else {
-        usize::try_from(diff.down_old).unwrap_or(0).min(down)
+        let from_old = if context.desired.paused {
+            down.saturating_sub(new.len().saturating_add(held.len()))
+        } else {
+            count(diff.down_old).min(down)
+        };
+        let share = context.desired.partition.saturating_add(diff.surge_old);
+        (from_old, count(share))
     };
-    new.retain(|member| !member.kept);
-    old.retain(|member| !member.kept);
-    let mut chosen = first_to_go(context, old, from_old);
-    chosen.extend(first_to_go(context, new, down.saturating_sub(from_old)));
+    let above_share = old.len().saturating_add(held.len()).saturating_sub(share);
+    let rest = down.saturating_sub(from_old);
+    let from_held = rest.min(held.len()).min(above_share.saturating_sub(from_old));
+    let from_new = rest.saturating_sub(from_held).min(new.len());
+    let from_held = rest.saturating_sub(from_new);
+    for group in [&mut old, &mut held, &mut new] {
+        group.retain(|member| !member.kept);
+    }
+    let (mut chosen, old) = first_to_go(context, old, &[&held, &new], from_old);
+    let (from_held, held) = first_to_go(context, held, &[&old, &new], from_held);
+    chosen.extend(from_held);
+    chosen.extend(first_to_go(context, new, &[&old, &held], from_new).0);
     chosen
 }
 
-/// Those to go first, in the order in which they stand in the group.
-fn first_to_go<'a>(context: &Context<'a>, mut group: Vec<Member<'a>>, count: usize) -> Vec<Member<'a>> {
+/// Those of a group to go first and those to stay, each in the order in which they stand in the group. Pods of the
+/// `other` groups stay, so they count in how crowded a place is.
+fn first_to_go<'a>(
+    context: &Context<'a>,
+    group: Vec<Member<'a>>,
+    others: &[&[Member<'a>]],
+    count: usize,
+) -> (Vec<Member<'a>>, Vec<Member<'a>>) {
     if count == 0 {
-        group.clear();
+        return (Vec::new(), group);
     }
     if count >= group.len() {
-        return group;
+        return (group, Vec::new());
     }
-    let topology = context.snapshot.nodes.as_ref().map(|nodes| Topology {
-        keys: &context.desired.topology_keys,
-        nodes,
+    let others = others.iter().copied().flatten();
+    let crowd = Crowd {
+        topology: context.snapshot.nodes.as_ref().map(|nodes| Topology {
+            keys: &context.desired.topology_keys,
+            nodes,
+        }),
+        others: others.filter_map(|member| member.pod.node()).collect(),
+    };
+    let chosen = first_for_scale_in(&group, count, &crowd, |member| Class {
+        available: member.fact.available,
+        wanted: !context.revisions.is_abandoned(member.pod),
     });
-    let mut chosen = first_for_scale_in(&group, count, topology, |member| member.fact.available);
-    chosen.sort_unstable();
-    let chosen = chosen.into_iter();
-    chosen.filter_map(|place| group.get(place).copied()).collect()
+    let chosen: BTreeSet<usize> = chosen.into_iter().collect();
+    let placed = group.into_iter().enumerate();
+    let (chosen, staying): (Vec<_>, Vec<_>) = placed.partition(|(place, _)| chosen.contains(place));
+    let members = |placed: Vec<(usize, Member<'a>)>| placed.into_iter().map(|(_, member)| member).collect();
+    (members(chosen), members(staying))
 }
 
 /// The deletion of a pod as it is now.

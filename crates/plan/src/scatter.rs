@@ -55,21 +55,70 @@ impl Scatter {
     }
 }
 
-/// Applies one term. With 10 pods of which 3 match, those are the 1st, the 6th and the 10th.
+/// Applies one term.
+///
+/// Where bearers have been updated already (a partition stopped the update and was lowered), the last one of them may be
+/// the one before: then others come first, and no two bearers are updated in a row while there are others between.
 fn spread_one<'a, P: OfPod<'a>>(pods: Vec<P>, term: &Term, all: &[P]) -> Vec<P> {
+    let all_matching = all.iter().filter(|pod| term.matches(**pod)).count();
+    let bearers = pods.iter().filter(|pod| term.matches(**pod)).count();
+    let others = pods.len().saturating_sub(bearers);
+    let spread = in_rhythm(
+        &pods,
+        term,
+        (all_matching, all.len().saturating_sub(all_matching)),
+    );
+    if bearers == 0 || bearers >= all_matching {
+        return spread;
+    }
+    let is_bearer: Vec<bool> = spread.iter().map(|pod| term.matches(*pod)).collect();
+    let in_a_row = is_bearer.windows(2).filter(|pair| **pair == [true, true]).count();
+    let too_soon = others >= bearers && is_bearer.first() == Some(&true);
+    if !too_soon && in_a_row <= bearers.saturating_sub(others.saturating_add(1)) {
+        return spread;
+    }
+    alternate(&pods, term, bearers, others)
+}
+
+/// As evenly as it goes: others before each bearer, or, where these are fewer, one other between groups of bearers.
+fn alternate<'a, P: OfPod<'a>>(pods: &[P], term: &Term, bearers: usize, others: usize) -> Vec<P> {
+    let (mut matching, mut rest): (VecDeque<P>, VecDeque<P>) =
+        pods.iter().copied().partition(|pod| term.matches(*pod));
+    let mut order = Vec::with_capacity(pods.len());
+    let groups = bearers.min(others.saturating_add(1));
+    for group in 0..groups {
+        let share = |number: usize| {
+            let until = |groups_before: usize| quotient(number.saturating_mul(groups_before), groups);
+            until(group + 1).saturating_sub(until(group))
+        };
+        if others >= bearers {
+            order.extend(rest.drain(..share(others).min(rest.len())));
+        }
+        order.extend(matching.drain(..share(bearers).min(matching.len())));
+        if others < bearers {
+            order.extend(rest.pop_front());
+        }
+    }
+    order.extend(rest);
+    order.extend(matching);
+    order
+}
+
+/// Kruise's order. With 10 pods of which 3 match, those are the 1st, the 6th and the 10th.
+fn in_rhythm<'a, P: OfPod<'a>>(
+    pods: &[P],
+    term: &Term,
+    (all_matching, all_others): (usize, usize),
+) -> Vec<P> {
     let (mut matching, mut others): (VecDeque<P>, VecDeque<P>) =
         pods.iter().copied().partition(|pod| term.matches(*pod));
     if matching.len() <= 1 || others.len() <= 1 {
-        return pods;
+        return pods.to_vec();
     }
     let last = matching.pop_back();
-    let all_matching = all.iter().filter(|pod| term.matches(**pod)).count();
     let rhythm = Rhythm::of(
         (matching.len(), others.len()),
-        (
-            all_matching.saturating_sub(1),
-            all.len().saturating_sub(all_matching),
-        ),
+        (all_matching.saturating_sub(1), all_others),
     );
     let mut spread = Vec::with_capacity(pods.len());
     let take =
@@ -201,6 +250,59 @@ mod tests {
         assert_eq!(order(4, &[], 0..4), [0, 1, 2, 3]);
         assert_eq!(order(4, &[&[0, 1]], 0..1), [0]);
         assert_eq!(order(4, &[&[0, 1]], 0..0), [0; 0]);
+    }
+
+    /// Updates all pods step by step, each step up to one of `stops`, and gives which of them are bearers.
+    fn stepwise(count: usize, bearers: &[usize], stops: &[usize]) -> Vec<bool> {
+        let term = ScatterTerm {
+            key: "term".to_owned(),
+            value: "yes".to_owned(),
+        };
+        let pod = |index: usize| -> Pod {
+            let labels = if bearers.contains(&index) {
+                json!({"term": "yes"})
+            } else {
+                json!({})
+            };
+            serde_json::from_value(json!({"metadata": {"name": index.to_string(), "labels": labels}}))
+                .unwrap()
+        };
+        let pods: Vec<Pod> = (0..count).map(pod).collect();
+        let all: Vec<&Pod> = pods.iter().collect();
+        let mut left = all.clone();
+        let mut updated: Vec<&Pod> = Vec::new();
+        for stop in stops {
+            let spread = Scatter::of(Some(std::slice::from_ref(&term))).spread(left.clone(), &all);
+            updated.extend(spread.iter().take(stop - updated.len()));
+            left.retain(|pod| !updated.iter().any(|done| done.name() == pod.name()));
+        }
+        updated.iter().map(|pod| pod.label("term").is_some()).collect()
+    }
+
+    #[test]
+    fn a_partition_that_is_lowered_step_by_step_never_updates_two_bearers_in_a_row() {
+        assert_eq!(
+            stepwise(6, &[0, 1], &[1, 6]),
+            [true, false, false, false, false, true]
+        );
+        for count in 2..9_usize {
+            for bearing in 2..=count.div_ceil(2) {
+                if count - bearing < 2 {
+                    continue;
+                }
+                let firsts: Vec<usize> = (0..bearing).collect();
+                let lasts: Vec<usize> = (count - bearing..count).collect();
+                for mask in 0..(1_usize << (count - 1)) {
+                    let stops = (1..count).filter(|stop| mask >> (stop - 1) & 1 == 1);
+                    let stops: Vec<usize> = stops.chain([count]).collect();
+                    for bearers in [&firsts, &lasts] {
+                        let updated = stepwise(count, bearers, &stops);
+                        let in_a_row = updated.windows(2).any(|pair| pair == [true, true]);
+                        assert!(!in_a_row, "{count} {bearers:?} {stops:?} {updated:?}");
+                    }
+                }
+            }
+        }
     }
 
     #[test]

@@ -9,6 +9,8 @@
     reason = "a failed test is the point of a panic"
 )]
 
+#[path = "decisions/failing.rs"]
+mod failing;
 #[path = "decisions/in_place.rs"]
 mod in_place;
 #[path = "decisions/order.rs"]

@@ -185,17 +185,42 @@ impl Pod {
         matches!(self.status.phase.as_deref(), Some("Succeeded" | "Failed"))
     }
 
+    /// How a finished pod ended, in the words of whoever ended it: `NodeAffinity (Predicate NodeAffinity failed)`, or
+    /// `Failed (container main: exit code 1)`.
+    pub fn end(&self) -> String {
+        let status = &self.status;
+        let reason = status.reason.as_deref().filter(|reason| !reason.is_empty());
+        let reason = reason.or(status.phase.as_deref()).unwrap_or_default();
+        let exit = || {
+            let mut containers = status.container_statuses.iter();
+            containers.find_map(|container| {
+                let exit = container.state.terminated.as_deref()?;
+                Some(format!(
+                    "container {}: exit code {}",
+                    container.name, exit.exit_code
+                ))
+            })
+        };
+        let message = status.message.clone().filter(|message| !message.is_empty());
+        match message.or_else(exit) {
+            Some(detail) => format!("{reason} ({detail})"),
+            None => reason.to_owned(),
+        }
+    }
+
     /// Does it count as a replica? Neither finished nor terminating (`behaviour.md` 0, step 4).
     pub fn is_active(&self) -> bool {
         !self.is_terminating() && !self.is_finished()
     }
 
+    /// The node it is bound to.
+    pub fn node(&self) -> Option<&str> {
+        self.spec.node_name.as_deref().filter(|node| !node.is_empty())
+    }
+
     /// Is it bound to a node?
     pub fn has_node(&self) -> bool {
-        self.spec
-            .node_name
-            .as_deref()
-            .is_some_and(|node| !node.is_empty())
+        self.node().is_some()
     }
 
     /// Where it stands in its life.

@@ -79,12 +79,16 @@ pub enum Wait {
         /// When the first of them is.
         until: Timestamp,
     },
-    /// Pods run to an end as soon as they are made; others are made in their place at a slower pace.
+    /// Pods of the revision failed soon after they were created, so the next ones are created later.
     PodsFail {
-        /// Pods that have ended.
+        /// Pods that are missing.
         pods: i32,
-        /// When others are made.
+        /// When they are created.
         until: Timestamp,
+        /// The newest pod that failed.
+        pod: String,
+        /// How it ended.
+        why: String,
     },
     /// Pods that are being deleted, not by us, have claims: what comes in their place takes these over once they are
     /// free, or gets new ones when they are not by then.
@@ -343,9 +347,16 @@ impl fmt::Display for Wait {
                 "{} for minReadySeconds to pass, until {until} at least",
                 Waiting(*pods, "ready ")
             ),
-            Self::PodsFail { pods, until } => write!(
+            Self::PodsFail {
+                pods,
+                until,
+                pod,
+                why,
+            } => write!(
                 f,
-                "{pods} pods have ended, the last as soon as it was made; others follow at {until}"
+                "{} to be created until {until}: pod {pod} failed soon after it was created: {why}; check the template \
+                 and the node of that pod",
+                Waiting(*pods, "")
             ),
             Self::ClaimsInUse { pods, until } => write!(
                 f,

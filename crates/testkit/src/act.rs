@@ -8,8 +8,7 @@ use crate::oracle::Oracle;
 use crate::store::Refusal;
 use crate::words::{Deed, version_of};
 use crate::world::World;
-use cloneset_api::names::annotations::CLAIM_TEMPLATE_HASH;
-use cloneset_plan::{Action, NewPod, Plan, PodDeletion, Pruning, Release, RevisionWrite};
+use cloneset_plan::{Action, DeleteReason, NewPod, Plan, PodDeletion, Pruning, Release, RevisionWrite};
 use cloneset_status::Pod;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -90,19 +89,18 @@ impl World {
                 let template = new.data.pointer("/spec/template");
                 Ok(Deed::Record(version_of(template.map_or("", image_of))))
             }
-            RevisionWrite::Renumber {
-                name,
-                uid,
-                to,
-                claim_hash,
-            } => {
-                self.store.change_revision(name, uid, |revision| {
-                    revision.revision = *to;
-                    let annotations = revision.metadata.annotations.get_or_insert_default();
-                    let hash = claim_hash.clone();
-                    annotations.extend(hash.map(|hash| (CLAIM_TEMPLATE_HASH.to_owned(), hash)));
-                })?;
-                Ok(Deed::Renumber(self.version_of_revision(name)))
+            RevisionWrite::Update(update) => {
+                self.store
+                    .change_revision(&update.name, &update.uid, |revision| {
+                        revision.revision = update.number.unwrap_or(revision.revision);
+                        let annotations = revision.metadata.annotations.get_or_insert_default();
+                        annotations.extend(update.annotations.clone());
+                    })?;
+                let version = self.version_of_revision(&update.name);
+                Ok(match update.number {
+                    Some(_) => Deed::Renumber(version),
+                    None => Deed::Annotate(version),
+                })
             }
         }
     }
@@ -162,7 +160,10 @@ impl World {
             return Ok(Err(refusal));
         }
         self.kubelet.end(uid, gone_at);
-        self.dismiss(&pod);
+        // What a finished pod leaves behind is for the next pod.
+        if *why != DeleteReason::Finished {
+            self.dismiss(&pod);
+        }
         self.judge(|oracle| oracle.deleted(&pod, deletion))?;
         Ok(Ok(deed))
     }

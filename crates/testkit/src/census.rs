@@ -25,13 +25,21 @@ pub(crate) struct Census {
     pub(crate) old_unproven: i32,
     /// Pods that are not available and that nobody asked to delete.
     pub(crate) awaited: i32,
+    /// Do all pods have one version?
+    pub(crate) is_uniform: bool,
 }
 
 impl Census {
     pub(crate) fn of(store: &Store, now: Timestamp) -> Self {
         let limits = Limits::of(&store.cloneset.spec);
         let template = template_image(store);
-        let mut census = Self::default();
+        let live = || store.pods().filter(|pod| is_live(pod));
+        let mut census = Self {
+            is_uniform: live()
+                .next()
+                .is_some_and(|first| live().all(|pod| store.image(pod) == store.image(first))),
+            ..Self::default()
+        };
         for pod in store.pods().filter(|pod| is_live(pod)) {
             let is_new = store.image(pod) == template;
             let ready = is_ready(pod);

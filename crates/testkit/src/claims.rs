@@ -2,7 +2,7 @@
 //! none of somebody else is touched.
 
 use crate::act::Written;
-use crate::census::is_live;
+use crate::census::{image_of, is_live, template_image};
 use crate::oracle::{Oracle, rule};
 use crate::store::Refusal;
 use crate::words::Deed;
@@ -162,10 +162,9 @@ fn template_of(claim: &Claim) -> String {
 }
 
 impl Oracle<'_> {
-    /// S6: a pod is made when all its claims are there, and they are its own.
+    /// S6: a pod is made when all its PVCs are there, and they are its own. Which ones its revision says.
     pub(crate) fn claims_are_there(&self, new: &NewPod, manifest: &Value) -> Result<(), String> {
-        let spec = &self.store.cloneset.spec;
-        for template in spec.volume_claim_templates.iter().flatten() {
+        for template in self.claim_templates(&new.revision.name) {
             let name = template.pointer("/metadata/name").and_then(Value::as_str);
             let name = name.unwrap_or_default();
             let wanted = format!("{name}-{}", new.name);
@@ -196,10 +195,28 @@ impl Oracle<'_> {
         })
     }
 
-    /// Volumes of claims come from the CloneSet, not from the revision.
-    pub(crate) fn without_claims(&self, spec: &mut Value) {
-        let claims = self.store.cloneset.spec.volume_claim_templates.iter().flatten();
+    /// The volumeClaimTemplates of a revision: the template's has those of the spec, another one what it records.
+    fn claim_templates(&self, revision: &str) -> Vec<Value> {
+        let today = || self.store.cloneset.spec.volume_claim_templates.clone();
+        let stored = self.store.revision(revision);
+        let is_template = stored
+            .and_then(|stored| stored.template())
+            .is_none_or(|template| image_of(template) == template_image(self.store));
+        let annotations = stored.and_then(|stored| stored.metadata.annotations.as_ref());
+        let annotation =
+            |name: &str| annotations.and_then(|all| all.get(&format!("kruise.io/cloneset-{name}")));
+        let recorded = annotation("volumeclaimtemplates").and_then(|text| serde_json::from_str(text).ok());
+        let none = || annotation("volumeclaimtemplate-hash").filter(|hash| hash.is_empty());
+        let recorded = recorded.or_else(|| none().map(|_| Vec::new()));
+        let own = recorded.filter(|_| !is_template).or_else(today);
+        own.unwrap_or_default()
+    }
+
+    /// Volumes of PVCs come from the volumeClaimTemplates, not from the template.
+    pub(crate) fn without_claims(&self, revision: &str, spec: &mut Value) {
+        let claims = self.claim_templates(revision);
         let names: Vec<&Value> = claims
+            .iter()
             .filter_map(|claim| claim.pointer("/metadata/name"))
             .collect();
         if let Some(volumes) = spec.pointer_mut("/volumes").and_then(Value::as_array_mut) {

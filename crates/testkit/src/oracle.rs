@@ -118,11 +118,14 @@ impl<'a> Oracle<'a> {
         rule(!deletion.uid.is_empty(), || {
             format!("S5: the delete of {} has no UID", pod.name())
         })?;
-        rule(is_live(pod), || {
-            format!("S4: {} is deleted although it has ended", pod.name())
-        })?;
         rule(!self.is_held(pod, "preDelete"), || {
             format!("hook: {} is deleted although hook preDelete holds it", pod.name())
+        })?;
+        if deletion.why == DeleteReason::Finished {
+            return self.newer_ones_are_kept(pod, !deletion.resource_version.is_empty());
+        }
+        rule(is_live(pod), || {
+            format!("S4: {} is deleted although it has ended", pod.name())
         })?;
         if state(pod) == lifecycle::PREPARING_DELETE {
             return Ok(());
@@ -135,7 +138,29 @@ impl<'a> Oracle<'a> {
         match deletion.why {
             DeleteReason::Specified => self.was_named(pod),
             DeleteReason::ScaleIn | DeleteReason::Update => self.partition_is_kept(pod, deletion.why),
+            DeleteReason::Finished => Ok(()),
         }
+    }
+
+    /// Of the pods that have ended, five are left, and the newest is among them.
+    fn newer_ones_are_kept(&self, pod: &Pod, is_bound: bool) -> Result<(), String> {
+        let ended = |pod: &Pod| matches!(pod.status.phase.as_deref(), Some("Succeeded" | "Failed"));
+        rule(ended(pod) && is_bound, || {
+            format!("S4: {} is deleted as finished, which it may not be", pod.name())
+        })?;
+        let left = self.store.pods().filter(|other| {
+            ended(other) && other.metadata.deletion_timestamp.is_none() && other.uid() != pod.uid()
+        });
+        let left: Vec<_> = left.collect();
+        let at = |pod: &Pod| pod.metadata.creation_timestamp.clone();
+        let is_newest = left.iter().all(|other| at(other) < at(pod));
+        rule(left.len() >= 5 && !is_newest, || {
+            format!(
+                "S4: {} is deleted, {} finished pods are left",
+                pod.name(),
+                left.len()
+            )
+        })
     }
 
     /// While creation is stopped, what is deleted is never replaced.
@@ -290,8 +315,8 @@ impl<'a> Oracle<'a> {
             gates.retain(|gate| *gate != ours);
         }
         let mut template = stored.pointer("/spec").cloned().unwrap_or_default();
-        self.without_claims(&mut spec);
-        self.without_claims(&mut template);
+        self.without_claims(&new.revision.name, &mut spec);
+        self.without_claims(&new.revision.name, &mut template);
         without_nothing(&mut spec);
         without_nothing(&mut template);
         rule(spec == template, || {
@@ -324,11 +349,16 @@ impl<'a> Oracle<'a> {
             format!("S11: status tells {told:?}, true is {:?}", seen.counts)
         })?;
         let moved = before.current_revision.is_some() && after.current_revision != before.current_revision;
-        let complete =
-            seen.counts.updated == seen.counts.replicas && seen.counts.replicas == self.limits.replicas;
+        let counts = seen.counts;
+        let serves = counts.available == counts.replicas
+            && counts.replicas == self.limits.replicas
+            && counts.replicas > 0;
+        // The template's, or one that served with every pod before the template changed.
+        let has_served = seen.is_uniform && after.current_revision == before.update_revision;
+        let complete = serves && (counts.updated == counts.replicas || has_served);
         rule(!moved || (complete && self.limits.updates_all), || {
             format!(
-                "S11: the current revision moves to {:?} before the rollout is complete",
+                "S11: the current revision moves to {:?}, which does not serve with every pod",
                 after.current_revision
             )
         })

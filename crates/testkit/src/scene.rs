@@ -103,6 +103,7 @@ impl World {
         let revision = RevisionTemplate {
             name: name.clone(),
             template: self.template_of(&group.version),
+            claim_templates: Vec::new(),
         };
         let new = NewPod {
             name: format!("sample-{id}"),

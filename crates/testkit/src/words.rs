@@ -23,6 +23,8 @@ pub enum Deed {
     Record(String),
     /// An old revision became the newest.
     Renumber(String),
+    /// An annotation of a revision was changed.
+    Annotate(String),
     /// A revision was deleted.
     Forget(String),
     /// A pod was created.
@@ -54,6 +56,7 @@ impl Deed {
         match self {
             Self::Record(version) => format!("record {count}{version}"),
             Self::Renumber(version) => format!("renumber {count}{version}"),
+            Self::Annotate(version) => format!("annotate {count}{version}"),
             Self::Forget(version) => format!("forget {count}{version}"),
             Self::Create(version) => format!("create {count}{version}"),
             Self::Serve(version) => format!("serve {count}{version}"),
@@ -70,6 +73,7 @@ impl Deed {
                     DeleteReason::ScaleIn => "as surplus",
                     DeleteReason::Specified => "as asked",
                     DeleteReason::Update => "for update",
+                    DeleteReason::Finished => "as finished",
                 };
                 format!("delete {count}{version} {why}")
             }

@@ -20,6 +20,7 @@ pub(super) fn because(why: DeleteReason) -> &'static str {
         DeleteReason::ScaleIn => "there are more pods than spec.replicas",
         DeleteReason::Specified => "marked for deletion",
         DeleteReason::Update => "to make place for another revision",
+        DeleteReason::Finished => "finished, and newer finished pods are kept",
     }
 }
 

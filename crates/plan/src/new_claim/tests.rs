@@ -1,7 +1,7 @@
 //! Claims and volumes as they are sent, and what counts as a change of the templates.
 
 use super::*;
-use crate::claim_template::parse;
+use crate::claim_template::{parse, problem};
 
 fn spec(templates: &Value) -> CloneSetSpec {
     serde_json::from_value(json!({
@@ -18,7 +18,7 @@ fn data(storage: &str) -> Value {
 }
 
 fn only(templates: &Value) -> Arc<ClaimTemplate> {
-    parse(&spec(templates)).0.remove(0)
+    parse(written(&spec(templates))).remove(0)
 }
 
 #[test]
@@ -110,8 +110,8 @@ fn a_template_without_a_name_of_its_own_is_a_problem() {
         json!([data("1Gi"), data("2Gi")]),
         json!(["data"]),
     ] {
-        let problem = parse(&spec(&templates)).1;
+        let problem = problem(&spec(&templates));
         assert!(problem.is_some_and(|problem| problem.blocks()), "{templates}");
     }
-    assert_eq!(parse(&spec(&json!([data("1Gi")]))).1, None);
+    assert_eq!(problem(&spec(&json!([data("1Gi")]))), None);
 }

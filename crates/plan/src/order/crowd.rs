@@ -49,22 +49,34 @@ pub(crate) struct Topology<'a> {
     pub(crate) nodes: &'a NodeLabels,
 }
 
+/// What decides how crowded the places of a group of pods are.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Crowd<'a> {
+    /// Without one, pods are kept spread over nodes.
+    pub(crate) topology: Option<Topology<'a>>,
+    /// Nodes of the pods that stay and are not in the group, one for each pod.
+    pub(crate) others: Vec<&'a str>,
+}
+
 /// The ranks of a group of pods, each at its pod's place.
-pub(super) fn ranks(pods: &[Seen<'_>], topology: Option<Topology<'_>>) -> Vec<Rank> {
-    let on_nodes = same_node_ranks(pods);
-    match topology {
-        Some(topology) if !topology.keys.is_empty() => topology_ranks(pods, topology, &on_nodes),
+pub(super) fn ranks(pods: &[Seen<'_>], crowd: &Crowd<'_>) -> Vec<Rank> {
+    let on_nodes = same_node_ranks(pods, &crowd.others);
+    match crowd.topology {
+        Some(topology) if !topology.keys.is_empty() => {
+            topology_ranks(pods, topology, &crowd.others, &on_nodes)
+        }
         _ => on_nodes,
     }
 }
 
-/// Per node, the pods in their own order of deletion get ranks n-1 … 0: the more pods share a node, the earlier
-/// one of them goes. Pods without a node rank 0.
-fn same_node_ranks(pods: &[Seen<'_>]) -> Vec<Rank> {
+/// Per node, the pods in their own order of deletion get ranks n-1 … 0, with the pods that stay as the last of them:
+/// the more pods share a node, the earlier one of them goes. Pods without a node rank 0.
+fn same_node_ranks(pods: &[Seen<'_>], others: &[&str]) -> Vec<Rank> {
     let none = vec![Rank::default(); pods.len()];
     let mut ranks = none.clone();
-    for on_node in grouped(pods, |pod| pod.node) {
-        let count = on_node.len();
+    let others = counted(others.iter().copied());
+    for (node, on_node) in grouped(pods, |pod| pod.node) {
+        let count = on_node.len() + others.get(node).copied().unwrap_or_default();
         for (index, place) in sorted(pods, on_node, &none).into_iter().enumerate() {
             if let Some(rank) = ranks.get_mut(place) {
                 *rank = Rank::of(count - 1 - index);
@@ -75,20 +87,32 @@ fn same_node_ranks(pods: &[Seen<'_>]) -> Vec<Rank> {
 }
 
 /// Per key, pods are grouped by the value on their node (nodes that lack it are skipped), and of a group of n the
-/// i-th to go gets `(n - i) * ln(t + 2)`, where t is the number of values; the sum over all keys counts.
+/// i-th to go gets `(n - i) * ln(t + 2)`, where t is the number of values; the sum over all keys counts. Pods that stay
+/// are the last of their group.
 ///
 /// Zone a with 3 pods, zone b with 1: ln 4 times 3, 2, 1 in a and ln 4 times 1 in b.
-fn topology_ranks(pods: &[Seen<'_>], topology: Topology<'_>, on_nodes: &[Rank]) -> Vec<Rank> {
+fn topology_ranks(
+    pods: &[Seen<'_>],
+    topology: Topology<'_>,
+    others: &[&str],
+    on_nodes: &[Rank],
+) -> Vec<Rank> {
     let none = vec![Rank::default(); pods.len()];
     let mut ranks = none.clone();
     for key in topology.keys {
-        let groups = grouped(pods, |pod| {
-            topology.nodes.get(pod.node?)?.get(key).map(String::as_str)
-        });
-        let weight = Rank::of(groups.len().saturating_add(2)).0.ln();
+        let value = |node: &str| topology.nodes.get(node)?.get(key).map(String::as_str);
+        let groups = grouped(pods, |pod| value(pod.node?));
+        let others = counted(others.iter().filter_map(|node| value(node)));
+        let only_others = others.len()
+            - groups
+                .iter()
+                .filter(|(value, _)| others.contains_key(value))
+                .count();
+        let values = groups.len().saturating_add(only_others);
+        let weight = Rank::of(values.saturating_add(2)).0.ln();
         let within = if key == HOSTNAME { &none } else { on_nodes };
-        for group in groups {
-            let count = group.len();
+        for (value, group) in groups {
+            let count = group.len() + others.get(value).copied().unwrap_or_default();
             for (index, place) in sorted(pods, group, within).into_iter().enumerate() {
                 if let Some(rank) = ranks.get_mut(place) {
                     rank.0 += Rank::of(count - index).0 * weight;
@@ -99,16 +123,28 @@ fn topology_ranks(pods: &[Seen<'_>], topology: Topology<'_>, on_nodes: &[Rank]) 
     ranks
 }
 
-/// The places of the pods that share a value. The groups come in no order of their own: in that of their first pods.
-fn grouped<'k>(pods: &[Seen<'k>], value_of: impl Fn(&Seen<'k>) -> Option<&'k str>) -> Vec<Vec<usize>> {
-    let mut groups: Vec<Vec<usize>> = Vec::new();
+/// How often each value comes.
+fn counted<'k>(values: impl Iterator<Item = &'k str>) -> HashMap<&'k str, usize> {
+    let mut counts: HashMap<&str, usize> = HashMap::new();
+    for value in values {
+        *counts.entry(value).or_default() += 1;
+    }
+    counts
+}
+
+/// The values, each with the places of the pods that share it. The groups come in no order of their own: in that of their first pods.
+fn grouped<'k, 'v>(
+    pods: &[Seen<'k>],
+    value_of: impl Fn(&Seen<'k>) -> Option<&'v str>,
+) -> Vec<(&'v str, Vec<usize>)> {
+    let mut groups: Vec<(&str, Vec<usize>)> = Vec::new();
     let mut numbers: HashMap<&str, usize> = HashMap::new();
     for (place, pod) in pods.iter().enumerate() {
         let Some(value) = value_of(pod) else { continue };
         let number = *numbers.entry(value).or_insert(groups.len());
         match groups.get_mut(number) {
-            Some(group) => group.push(place),
-            None => groups.push(vec![place]),
+            Some((_, group)) => group.push(place),
+            None => groups.push((value, vec![place])),
         }
     }
     groups
@@ -119,7 +155,16 @@ fn sorted(pods: &[Seen<'_>], mut group: Vec<usize>, ranks: &[Rank]) -> Vec<usize
     group.sort_by_cached_key(|place| {
         let rank = ranks.get(*place).copied().unwrap_or_default();
         let seen = pods.get(*place);
-        seen.map(|pod| (pod.standing, pod.ready, pod.cost, Reverse(rank), &pod.age))
+        seen.map(|pod| {
+            (
+                pod.standing,
+                pod.ready,
+                pod.wanted,
+                pod.cost,
+                Reverse(rank),
+                &pod.age,
+            )
+        })
     });
     group
 }
@@ -144,13 +189,22 @@ mod tests {
         .unwrap()
     }
 
-    fn ranks_of<'a>(pods: &[&'a Pod], topology: Option<Topology<'_>>) -> Vec<(&'a str, Rank)> {
-        let seen: Vec<Seen<'_>> = pods.iter().map(|pod| Seen::of(pod)).collect();
+    fn ranks_of<'a>(pods: &[&'a Pod], crowd: &Crowd<'_>) -> Vec<(&'a str, Rank)> {
+        let seen: Vec<Seen<'_>> = pods.iter().map(|pod| Seen::of(pod, true)).collect();
         let names = pods.iter().map(|pod| pod.name());
-        names.zip(ranks(&seen, topology)).collect()
+        names.zip(ranks(&seen, crowd)).collect()
     }
 
     fn spread<'a>(pods: &[&'a Pod], keys: &[&str], zones: &[(&str, &str)]) -> Vec<(&'a str, i32)> {
+        spread_beside(pods, &[], keys, zones)
+    }
+
+    fn spread_beside<'a>(
+        pods: &[&'a Pod],
+        others: &[&str],
+        keys: &[&str],
+        zones: &[(&str, &str)],
+    ) -> Vec<(&'a str, i32)> {
         let nodes: NodeLabels = zones
             .iter()
             .map(|(node, zone)| {
@@ -169,7 +223,11 @@ mod tests {
             reason = "small numbers, rounded for the eye"
         )]
         let rounded = |rank: Rank| (rank.0 * 10.0).round() as i32;
-        ranks_of(pods, Some(topology))
+        let crowd = Crowd {
+            topology: Some(topology),
+            others: others.to_vec(),
+        };
+        ranks_of(pods, &crowd)
             .into_iter()
             .map(|(pod, rank)| (pod, rounded(rank)))
             .collect()
@@ -205,7 +263,7 @@ mod tests {
             ("u1", rank(0)),
             ("u2", rank(0)),
         ];
-        assert_eq!(ranks_of(&pods, None), expected);
+        assert_eq!(ranks_of(&pods, &Crowd::default()), expected);
     }
 
     /// Nodes a and b in zone x hold 2 and 1 pods, node c in zone y holds 1: the first of the fuller node in the fuller
@@ -234,6 +292,23 @@ mod tests {
             spread(&pods, &[ZONE, HOSTNAME], &zones),
             [("a1", 74), ("a2", 44), ("b1", 30), ("c1", 30)]
         );
+    }
+
+    /// One pod in each zone may go, and another one in zone x stays: the zone is fuller.
+    #[test]
+    fn pods_that_stay_count_in_how_full_a_place_is() {
+        let pods = [on("a1", Some("a")), on("b1", Some("b")), on("c1", Some("c"))];
+        let pods: Vec<&Pod> = pods.iter().collect();
+        let zones = [("a", "x"), ("b", "y"), ("c", "z"), ("d", "x")];
+        // ln 5 = 1.609 for 3 zones.
+        let expected = [("a1", 32), ("b1", 16), ("c1", 16)];
+        assert_eq!(spread_beside(&pods, &["d"], &[ZONE], &zones), expected);
+        let crowd = Crowd {
+            topology: None,
+            others: vec!["b", "e"],
+        };
+        let expected = [("a1", Rank::of(0)), ("b1", Rank::of(1)), ("c1", Rank::of(0))];
+        assert_eq!(ranks_of(&pods, &crowd), expected);
     }
 
     #[test]

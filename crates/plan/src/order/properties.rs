@@ -1,7 +1,7 @@
 //! Every order is a strict weak order whatever the pods look like (F81, F82 of the failure list): sorting any
 //! permutation of the same pods gives one and the same sequence.
 
-use super::{Topology, first_for_scale_in, sort_for_update};
+use super::{Class, Crowd, Topology, first_for_scale_in, sort_for_update};
 use crate::priority::Priority;
 use crate::scatter::Scatter;
 use crate::snapshot::NodeLabels;
@@ -89,9 +89,11 @@ proptest! {
     fn scenario_116_scale_in_takes_the_same_pods_in_whatever_order_they_come((pods, shuffled) in pods()) {
         let (keys, nodes) = ([ZONE.to_owned(), "no/such".to_owned()], nodes());
         for topology in [None, Some(Topology { keys: &keys, nodes: &nodes })] {
+            let crowd = Crowd { topology, others: vec!["a", "c"] };
+            let class = |pod: &Pod| Class { available: pod.name() > "pod-05", wanted: pod.name() > "pod-03" };
             let sort = |pods: &mut Vec<&Pod>| {
                 let all = pods.len();
-                let places = first_for_scale_in(pods, all, topology, |pod| pod.name() > "pod-05");
+                let places = first_for_scale_in(pods, all, &crowd, class);
                 *pods = places.into_iter().map(|place| pods[place]).collect();
             };
             prop_assert_eq!(order(&pods, sort), order(&shuffled, sort));

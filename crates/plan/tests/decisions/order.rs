@@ -85,6 +85,14 @@ fn scenario_143_a_pod_that_is_preparing_comes_first() {
     );
 }
 
+fn deletions(scene: &Scene) -> Vec<String> {
+    let deeds = deeds(&scene.plan());
+    deeds
+        .into_iter()
+        .filter(|deed| deed.starts_with("delete"))
+        .collect()
+}
+
 #[test]
 fn on_scale_in_the_fuller_part_of_the_topology_gives_first() {
     let spread = json!({
@@ -101,19 +109,160 @@ fn on_scale_in_the_fuller_part_of_the_topology_gives_first() {
         .node("node-0", ZONE, "a")
         .node("node-1", ZONE, "b")
         .node("node-2", ZONE, "b");
-    let deleted = |scene: &Scene| {
-        let deeds = deeds(&scene.plan());
-        deeds
-            .into_iter()
-            .filter(|deed| deed.starts_with("delete"))
-            .collect::<Vec<_>>()
-    };
-    assert_eq!(deleted(&by_zone), ["delete web-1 (uid-1) as surplus"]);
+    assert_eq!(deletions(&by_zone), ["delete web-1 (uid-1) as surplus"]);
     assert_eq!(
-        deleted(&three()),
+        deletions(&three()),
         ["delete web-0 (uid-0) as surplus"],
         "nodes that may not be read: by node alone"
     );
+}
+
+/// The new pod counts as well: without it each zone would hold one pod, and the youngest old one would go.
+#[test]
+fn on_scale_in_pods_of_the_other_revision_count_in_how_full_a_zone_is() {
+    let spec = json!({
+        "replicas": 3, "updateStrategy": {"partition": 2, "maxSurge": 1, "maxUnavailable": 0},
+        "template": {"spec": {"topologySpreadConstraints": [{"topologyKey": ZONE, "maxSkew": 1}]}}
+    });
+    let ready = |hour: &str| {
+        json!({"status": {"conditions": [
+            {"type": "Ready", "status": "True", "lastTransitionTime": format!("2026-01-01T{hour}:00:00Z")}
+        ]}})
+    };
+    let scene = Scene::of(&spec)
+        .revision_of(
+            "web-third",
+            3,
+            &json!({
+                "metadata": {"labels": {"app": "web"}},
+                "spec": {
+                    "containers": [{"name": "main", "image": "new"}],
+                    "topologySpreadConstraints": [{"topologyKey": ZONE, "maxSkew": 1}]
+                }
+            }),
+        )
+        .pod_with("old", &ready("05"))
+        .pod_with("old", &ready("06"))
+        .pod_with("old", &ready("07"))
+        .pod("third");
+    let zoned = [("node-0", "a"), ("node-1", "b"), ("node-2", "c"), ("node-3", "a")]
+        .into_iter()
+        .fold(scene, |scene, (node, zone)| scene.node(node, ZONE, zone));
+    assert_eq!(deletions(&zoned), ["delete web-0 (uid-0) as surplus"]);
+}
+
+/// Revision old is the current one, new was abandoned half-way, third is the template's.
+fn three_versions(spec: &Value) -> Scene {
+    Scene::of(spec).revision("web-third", 3, "third").cloneset(
+        &json!({"spec": {"template": {"spec": {"containers": [{"name": "main", "image": "third"}]}}}}),
+    )
+}
+
+#[test]
+fn pods_of_an_abandoned_revision_are_updated_before_those_of_the_current_one() {
+    let updated = |maximum: i32, pods: &[&str]| {
+        let spec = json!({"replicas": 5, "updateStrategy": {"partition": 2, "maxUnavailable": maximum}});
+        let scene = pods
+            .iter()
+            .fold(three_versions(&spec), |scene, words| scene.pod(words));
+        let deeds = deletions(&scene);
+        let names = deeds
+            .iter()
+            .map(|deed| deed.split(' ').nth(1).unwrap().to_owned());
+        names.collect::<Vec<_>>()
+    };
+    let all = ["old", "old", "new", "new", "new"];
+    assert_eq!(updated(5, &all), ["web-2", "web-3", "web-4"]);
+    assert_eq!(
+        updated(3, &["old starting", "old", "new", "new", "new"]),
+        ["web-2", "web-3"],
+        "a pod of the current revision that starts is not updated instead"
+    );
+    assert_eq!(
+        updated(1, &["old broken", "old", "new", "new", "new"]),
+        ["web-0"],
+        "unless nothing else can be"
+    );
+    assert_eq!(updated(1, &["old", "old", "new", "new", "new broken"]), ["web-4"]);
+}
+
+#[test]
+fn on_scale_in_pods_of_an_abandoned_revision_go_before_those_of_the_current_one() {
+    let spec = json!({"replicas": 3, "updateStrategy": {"partition": 2, "maxUnavailable": 3}});
+    let cheap = json!({"metadata": {"annotations": {"controller.kubernetes.io/pod-deletion-cost": "-9"}}});
+    let scene = three_versions(&spec)
+        .pod_with("old", &cheap)
+        .pods(2, "new")
+        .pod("old")
+        .pod("third");
+    assert_eq!(
+        deeds(&scene.plan()),
+        [
+            "delete web-1 (uid-1) as surplus",
+            "delete web-2 (uid-2) as surplus"
+        ]
+    );
+    let scene = three_versions(&spec)
+        .pod("old broken")
+        .pod("old")
+        .pod("new")
+        .pod("third");
+    assert_eq!(
+        deeds(&scene.plan()),
+        ["delete web-0 (uid-0) as surplus"],
+        "a pod that does not serve goes first"
+    );
+}
+
+#[test]
+fn scaling_out_makes_pods_of_the_current_and_the_update_revision_only() {
+    let spec = json!({"replicas": 7, "updateStrategy": {"partition": 4, "paused": true}});
+    let scene = three_versions(&spec).pods(2, "old").pod("new").pods(2, "third");
+    assert_eq!(deeds(&scene.plan()), ["create web-old", "create web-third"]);
+}
+
+fn as_update() -> Features {
+    Features {
+        preparing_update_as_update: true,
+        ..Features::default()
+    }
+}
+
+/// A pod that is held before its update and not to be updated any more goes before the last new one, and stays where
+/// old pods are missing.
+#[test]
+fn on_scale_in_a_held_pod_goes_only_as_far_as_old_pods_are_above_the_partition() {
+    let held = json!({"metadata": {"labels": {"held": "true", "lifecycle.apps.kruise.io/state": "PreparingUpdate"}}});
+    let scene = |partition: i32, old: usize, new: usize| {
+        Scene::of(&json!({
+            "replicas": 5,
+            "updateStrategy": {"type": "InPlaceIfPossible", "partition": partition, "maxUnavailable": 5},
+            "lifecycle": {"inPlaceUpdate": {"labelsHandler": {"held": "true"}}}
+        }))
+        .features(as_update())
+        .pods(old, "old")
+        .pod_with("old", &held)
+        .pods(new, "new broken")
+    };
+    assert_eq!(deeds(&scene(4, 4, 1).plan()), ["delete web-4 (uid-4) as surplus"]);
+    assert_eq!(
+        deeds(&scene(4, 3, 2).plan()),
+        ["serve web-3", "delete web-4 (uid-4) as surplus"],
+        "the held one, web-3, stays and is not updated any more"
+    );
+}
+
+/// R=1, U=0: nothing may be missing, and with the gate the held pod counts as new, so no surge pod is wanted.
+#[test]
+fn a_pod_out_of_service_whose_update_has_begun_goes_on_although_nothing_may_be_unavailable() {
+    let begun = json!({"metadata": {"labels": {"lifecycle.apps.kruise.io/state": "PreparingUpdate"}}});
+    let scene = Scene::of(&json!({
+        "replicas": 1,
+        "updateStrategy": {"type": "InPlaceIfPossible", "maxUnavailable": 0, "maxSurge": 1},
+        "lifecycle": {"inPlaceUpdate": {"labelsHandler": {"held": "true"}}}
+    }));
+    let plan = scene.features(as_update()).pod_with("old broken", &begun).plan();
+    assert_eq!(deeds(&plan), ["take out web-0 (InPlaceUpdate)"]);
 }
 
 fn naming(names: &[&str], replicas: i32) -> Scene {

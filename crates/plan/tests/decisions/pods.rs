@@ -453,30 +453,6 @@ fn a_pod_that_goes_is_not_put_in_service_first() {
 }
 
 #[test]
-fn pods_that_end_as_soon_as_they_are_made_are_replaced_at_a_slower_pace() {
-    let ended = |count: usize, made: &str| {
-        let change = json!({"metadata": {"creationTimestamp": made}});
-        let spec = json!({"replicas": 3});
-        let scene = (0..count).fold(Scene::of(&spec), |scene, _| scene.pod_with("new failed", &change));
-        scene.plan()
-    };
-    let moment_ago = "2026-01-01T11:59:55Z";
-    assert_eq!(deeds(&ended(7, moment_ago)).len(), 3, "a few ends are bad luck");
-    let slowed = ended(8, moment_ago);
-    assert_eq!(deeds(&slowed), [""; 0]);
-    assert_eq!(
-        waits(&slowed),
-        ["8 pods have ended, the last as soon as it was made; others follow at 2026-01-01T12:00:05Z"]
-    );
-    assert_eq!(slowed.recheck_at(), Some("2026-01-01T12:00:05Z".parse().unwrap()));
-    assert_eq!(
-        deeds(&ended(8, "2026-01-01T11:59:50Z")).len(),
-        3,
-        "ten seconds later"
-    );
-}
-
-#[test]
 fn a_pod_that_was_taken_out_by_its_labels_is_released_before_it_is_replaced() {
     let taken_out = json!({"metadata": {"labels": {"app": "debugging"}}});
     let scene = Scene::of(&json!({"replicas": 3, "updateStrategy": {"partition": 3}}))

@@ -132,6 +132,16 @@ impl Scene {
         self
     }
 
+    /// Sets annotations of the revision of this name.
+    pub(crate) fn annotate_revision(mut self, name: &str, annotations: &Value) -> Self {
+        for revision in &mut self.revisions {
+            if revision["metadata"]["name"] == name {
+                json_patch(revision, &json!({"metadata": {"annotations": annotations}}));
+            }
+        }
+        self
+    }
+
     /// Adds a pod: `"old"` or `"new"`, then any of `broken`, `starting`, `unscheduled`, `marked`, `leaving`, `taken-out`,
     /// `terminating`, `failed`, `fresh`; without a word it serves. Its name is its place: `web-0`, `web-1`, …
     pub(crate) fn pod(self, words: &str) -> Self {
@@ -256,7 +266,13 @@ fn json_patch(into: &mut Value, change: &Value) {
 pub(crate) fn deeds(plan: &Plan) -> Vec<String> {
     let revision = plan.revision.iter().map(|write| match write {
         RevisionWrite::Create(new) => format!("record {} as number {}", new.name, new.number),
-        RevisionWrite::Renumber { name, uid, to, .. } => format!("renumber {name} ({uid}) to {to}"),
+        RevisionWrite::Update(update) => {
+            let (name, uid) = (&update.name, &update.uid);
+            match update.number {
+                Some(to) => format!("renumber {name} ({uid}) to {to}"),
+                None => format!("annotate {name} ({uid})"),
+            }
+        }
     });
     let actions = plan.actions.iter().map(|action| match action {
         Action::CreateClaim(new) => format!("claim {}", new.name),
@@ -268,6 +284,7 @@ pub(crate) fn deeds(plan: &Plan) -> Vec<String> {
                 DeleteReason::ScaleIn => "as surplus",
                 DeleteReason::Specified => "as asked",
                 DeleteReason::Update => "for update",
+                DeleteReason::Finished => "as finished",
             };
             format!("delete {} ({}) {why}", deletion.name, deletion.uid)
         }

@@ -45,7 +45,12 @@ fn every_wait() -> Vec<Wait> {
         Wait::PartitionRaised { pods },
         Wait::Unscheduled { pods },
         Wait::MinReadySeconds { pods, until },
-        Wait::PodsFail { pods, until },
+        Wait::PodsFail {
+            pods,
+            until,
+            pod: "web-a".into(),
+            why: "NodeAffinity (Predicate NodeAffinity failed)".into(),
+        },
         Wait::ClaimsInUse { pods, until },
         Wait::AwaitingConfirmation {
             pods,

@@ -369,7 +369,11 @@ fn a_change_of_the_templates_moves_no_pod() {
     let mut world = settled(2);
     let before = world.history();
     world.edit(&json!({"volumeClaimTemplates": [template("data"), template("more")]}));
-    assert_eq!(world.pass().unwrap().to_string(), "nothing");
+    assert_eq!(
+        world.pass().unwrap().to_string(),
+        "annotate v1",
+        "the revision records them, and that is all"
+    );
     world.scale(3);
     world.settle().unwrap();
     assert_eq!((world.claims().len(), world.history()), (4, before));
