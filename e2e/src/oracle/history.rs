@@ -32,6 +32,8 @@ pub(super) struct PodFacts {
     pub(super) is_named: bool,
     /// In service, and since when it has been ready.
     pub(super) ready_since: Option<Timestamp>,
+    /// Condition Ready is True, and no readiness gate is closed: a Service sends it traffic.
+    pub(super) is_ready: bool,
     /// Did nobody but the controller write it so far?
     pub(super) is_written_by_us_alone: bool,
     /// Its labels, annotations and spec, to be compared with templates.
@@ -65,6 +67,7 @@ impl PodFacts {
                         None | Some("" | "Normal")
                     )
             }),
+            is_ready: is_ready(pod),
             is_written_by_us_alone: managers == BTreeSet::from([FIELD_MANAGER]),
             made: Arc::new(json!({
                 "metadata": {"labels": metadata.labels, "annotations": metadata.annotations},
@@ -103,6 +106,22 @@ fn ready_since(pod: &DynamicObject) -> Option<Timestamp> {
     let since = ready["lastTransitionTime"].as_str();
     // Without a time it has been ready for ever.
     Some(since.map_or(Timestamp::MIN, |since| since.parse().unwrap_or(Timestamp::MIN)))
+}
+
+/// What the endpoint controller looks at. A gate that was closed a moment ago counts too: the kubelet sets Ready to False
+/// because of it.
+fn is_ready(pod: &DynamicObject) -> bool {
+    let conditions = pod.data.pointer("/status/conditions").and_then(Value::as_array);
+    let status_of = |name: &Value| {
+        let condition = conditions?.iter().find(|condition| condition["type"] == *name)?;
+        condition["status"].as_str()
+    };
+    let gates = pod.data.pointer("/spec/readinessGates").and_then(Value::as_array);
+    let a_gate_is_closed = gates
+        .into_iter()
+        .flatten()
+        .any(|gate| status_of(&gate["conditionType"]) == Some("False"));
+    status_of(&json!("Ready")) == Some("True") && !a_gate_is_closed
 }
 
 /// A CloneSet, as far as promises go.

@@ -38,7 +38,7 @@ pub(super) fn violations(history: &History) -> Vec<String> {
             && history.is_complete_at(event.version)
             && let Err(broken) = trial.judge(at, event, write)
         {
-            found.push(trial.account(at, &broken));
+            found.push(account(history, at, &broken));
         }
         trial.pods.see(event);
         trial.follow(at, event);
@@ -206,21 +206,22 @@ impl<'a> Trial<'a> {
             lineage.follow(newest, &self.pods);
         }
     }
-
-    /// What was broken, and what led to it.
-    fn account(&self, at: usize, broken: &str) -> String {
-        let mut text = format!("{broken}. What led to it:\n");
-        let events = self.history.events();
-        let first = (at + 1).saturating_sub(CONTEXT);
-        for (event, write) in events.iter().take(at + 1).skip(first) {
-            // Writing to a String cannot fail.
-            let _ = writeln!(text, "  {}", line(event, write.as_ref()));
-        }
-        text
-    }
 }
 
-fn since(write: &Write) -> Timestamp {
+/// What was broken, and what led to it.
+pub(super) fn account(history: &History, at: usize, broken: &str) -> String {
+    let mut text = format!("{broken}. What led to it:\n");
+    let events = history.events();
+    let first = (at + 1).saturating_sub(CONTEXT);
+    for (event, write) in events.iter().take(at + 1).skip(first) {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "  {}", line(event, write.as_ref()));
+    }
+    text
+}
+
+/// The earliest moment whose state may justify a write.
+pub(super) fn since(write: &Write) -> Timestamp {
     write.received.checked_sub(LAG).unwrap_or(Timestamp::MIN)
 }
 

@@ -10,6 +10,7 @@ mod judge;
 mod promise;
 mod recorder;
 mod requests;
+mod serving;
 mod state;
 mod template;
 
@@ -92,7 +93,8 @@ impl Oracle {
             })
         })
         .await?;
-        let broken = judge::violations(&history);
+        let mut broken = judge::violations(&history);
+        broken.extend(serving::violations(&history));
         ensure!(
             broken.is_empty(),
             "the controller broke {} promises in {}:\n\n{}",
