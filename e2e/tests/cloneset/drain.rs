@@ -5,6 +5,7 @@
 //! request, so none is kept alive into a server's end, and the server is gone the moment it is told to end.
 
 use crate::account;
+use crate::service::service;
 use anyhow::{Context as _, Result, ensure};
 use cloneset_api::names::pod_conditions::IN_PLACE_UPDATE_READY;
 use e2e::fixtures::{NEW, OLD, changed, cloneset};
@@ -12,12 +13,11 @@ use e2e::pods::{condition, ready_since};
 use e2e::witness::{Sighting, Subject};
 use e2e::{Counters, Limits, Namespace, Traffic, Witness, in_namespace};
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::{Pod, Service};
-use kube::api::{LogParams, PostParams};
-use kube::{Api, ResourceExt as _};
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt as _;
+use kube::api::LogParams;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 
 const PODS: i32 = 3;
 const GRACE_SECONDS: i64 = 3;
@@ -37,23 +37,6 @@ fn servers() -> Value {
     let containers = json!([{"name": "main", "image": OLD, "readinessProbe": listens}]);
     let object = cloneset("web", PODS, &json!({"updateStrategy": strategy}));
     changed(object, &[("spec.template.spec.containers", containers)])
-}
-
-/// A Service for them; its own address.
-async fn service(ns: &Namespace) -> Result<SocketAddr> {
-    let services: Api<Service> = Api::namespaced(ns.client.clone(), &ns.name);
-    let service = json!({
-        "metadata": {"name": "web"},
-        "spec": {"selector": {"app": "web"}, "ports": [{"port": 80}]}
-    });
-    let created = services
-        .create(&PostParams::default(), &serde_json::from_value(service)?)
-        .await?;
-    let address = created.spec.and_then(|spec| spec.cluster_ip);
-    Ok(SocketAddr::new(
-        address.context("a Service without an address")?.parse()?,
-        80,
-    ))
 }
 
 /// When each pod's server was asked for something, by its own log.

@@ -4,6 +4,7 @@
 //! changes the controller's installation lives in `zz_helm`.
 
 mod account;
+mod causes;
 mod claims;
 mod columns;
 mod delete_protection;
@@ -12,9 +13,11 @@ mod drain;
 mod evictions;
 mod go_clients;
 mod hand_edits;
+mod helm_wait;
 mod hooks;
 mod identity;
 mod in_place;
+mod in_place_exceptions;
 mod invalid_values;
 mod limits;
 mod named_pods;
@@ -24,9 +27,12 @@ mod partitions;
 mod pause;
 mod policy;
 mod refusals;
+mod roll_back;
 mod runaway;
 mod same_verdicts;
 mod scale;
 mod seed_walk;
+mod service;
+mod serving;
 mod trouble;
 mod writes;

@@ -66,6 +66,17 @@ impl Policy {
         }
     }
 
+    /// Takes the readiness gates off pods.
+    pub(crate) fn stripping_gates() -> Self {
+        let remove = "[JSONPatch{op: 'remove', path: '/spec/readinessGates'}]";
+        let mut policy = Self::mutating("has(object.spec.readinessGates)", remove, "app");
+        policy.probe["spec"]["readinessGates"] = json!([{"conditionType": "example.com/probe"}]);
+        Self {
+            shows: |answer| matches!(answer, Ok(pod) if gates(pod) == 0),
+            ..policy
+        }
+    }
+
     /// Adds a label to pods and rewrites their first image, as meshes and mirrors of registries do.
     pub(crate) fn decorating(image: &str) -> Self {
         let patch = format!(
@@ -99,6 +110,12 @@ impl Policy {
             shows: |_| false,
         }
     }
+}
+
+fn gates(pod: &Pod) -> usize {
+    let spec = pod.spec.as_ref();
+    spec.and_then(|spec| spec.readiness_gates.as_ref())
+        .map_or(0, Vec::len)
 }
 
 /// Runs a part of a test while a policy is in force. Afterwards it is not any more.
