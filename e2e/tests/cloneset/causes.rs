@@ -19,8 +19,10 @@ struct Failure {
     name: &'static str,
     /// What is wrong with its pods.
     spec: Value,
-    /// Is it reported on the pod?
+    /// Does the pod's status report it?
     is_reported: fn(&Pod) -> bool,
+    /// The kubelet's event, where the pod's status says less.
+    event: Option<&'static str>,
     /// What the line that names the pod says.
     words: &'static [&'static str],
 }
@@ -73,24 +75,28 @@ fn failures() -> Vec<Failure> {
             name: "pull",
             spec: container(&json!({"image": "registry.local/missing:v9"})),
             is_reported: |pod| waits_for(pod, "ErrImagePull") || waits_for(pod, "ImagePullBackOff"),
+            event: None,
             words: &["ErrImagePull", "ImagePullBackOff"],
         },
         Failure {
             name: "crash",
             spec: container(&json!({"command": ["sh", "-c", "exit 3"]})),
             is_reported: |pod| waits_for(pod, "CrashLoopBackOff"),
+            event: None,
             words: &["CrashLoopBackOff"],
         },
         Failure {
             name: "config",
             spec: container(&json!({"env": missing})),
             is_reported: |pod| waits_for(pod, "CreateContainerConfigError"),
+            event: None,
             words: &["CreateContainerConfigError"],
         },
         Failure {
             name: "probe",
             spec: container(&json!({"readinessProbe": probe})),
             is_reported: runs_and_is_not_ready,
+            event: Some("Unhealthy"),
             words: &["readiness probe"],
         },
         Failure {
@@ -99,6 +105,7 @@ fn failures() -> Vec<Failure> {
                 "command": ["tail", "/dev/zero"], "resources": {"limits": {"memory": "24Mi"}}
             })),
             is_reported: was_killed_for_memory,
+            event: None,
             words: &["OOMKilled"],
         },
         Failure {
@@ -108,6 +115,7 @@ fn failures() -> Vec<Failure> {
                 &json!({"nodeSelector": {"example.com/none": "here"}}),
             ),
             is_reported: is_unschedulable,
+            event: None,
             words: &["Unschedulable", "node"],
         },
     ]
@@ -120,7 +128,17 @@ async fn reported(ns: &Namespace, failure: &Failure) -> Result<String> {
         .until_pods(failure.name, &what, |pods| pods.iter().any(failure.is_reported))
         .await?;
     let pod = pods.iter().find(|pod| (failure.is_reported)(pod));
-    Ok(pod.context("it is gone")?.name_any())
+    let pod = pod.context("it is gone")?.name_any();
+    if let Some(reason) = failure.event {
+        until(&format!("event {reason} of {pod}"), async || {
+            let selector = format!("involvedObject.name={pod},reason={reason}");
+            let found = ns.kubectl(&["get", "events", "--output=name", "--field-selector", &selector]);
+            let found = found.await?;
+            Ok(Seen::when(!found.trim().is_empty(), || "no event".to_owned()))
+        })
+        .await?;
+    }
+    Ok(pod)
 }
 
 /// Waits for a line of `kubectl describe` that names the pod and the reason.
