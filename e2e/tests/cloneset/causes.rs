@@ -132,8 +132,9 @@ async fn reported(ns: &Namespace, failure: &Failure) -> Result<String> {
     if let Some(reason) = failure.event {
         until(&format!("event {reason} of {pod}"), async || {
             let selector = format!("involvedObject.name={pod},reason={reason}");
-            let found = ns.kubectl(&["get", "events", "--output=name", "--field-selector", &selector]);
-            let found = found.await?;
+            let found = ns
+                .kubectl(&["get", "events", "--output=name", "--field-selector", &selector])
+                .await?;
             Ok(Seen::when(!found.trim().is_empty(), || "no event".to_owned()))
         })
         .await?;
