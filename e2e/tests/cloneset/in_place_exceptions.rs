@@ -6,8 +6,9 @@ use crate::policy::{Policy, under};
 use anyhow::{Context as _, Result};
 use cloneset_api::CloneSet;
 use cloneset_api::names::annotations;
+use cloneset_api::names::pod_conditions::IN_PLACE_UPDATE_READY;
 use e2e::fixtures::{NEW, OLD, changed, cloneset};
-use e2e::pods::{image, ready_since};
+use e2e::pods::{condition, image};
 use e2e::witness::{Sighting, Subject};
 use e2e::{Counters, Limits, Namespace, Witness, failures, in_namespace};
 use jiff::SignedDuration;
@@ -56,6 +57,11 @@ fn is_restarting(pod: &Pod) -> bool {
     image(pod) == NEW && !runs_its_image(pod)
 }
 
+/// The readiness gate is open: the kubelet reports Ready as soon as it looks at the pod again.
+fn is_put_in_service(pod: &Pod) -> bool {
+    condition(pod, IN_PLACE_UPDATE_READY).is_some_and(|gate| gate.status == "True")
+}
+
 #[tokio::test]
 async fn a_pod_that_loses_its_annotations_in_the_grace_period_is_updated_all_the_same() -> Result<()> {
     in_namespace(async |ns| {
@@ -99,8 +105,7 @@ async fn a_pod_that_loses_its_annotations_before_its_restart_is_in_service_only_
         let seen = witness.finish().await?.sightings;
         let too_early = seen
             .iter()
-            .find(|Sighting { pod, .. }| is_restarting(pod) && ready_since(pod).is_some());
-        // The write of the image and the closed gate are one moment for the controller and two for the API server.
+            .find(|Sighting { pod, .. }| is_restarting(pod) && is_put_in_service(pod));
         assert!(
             too_early.is_none(),
             "in service before its restart: {too_early:?}"
