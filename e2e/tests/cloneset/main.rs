@@ -10,6 +10,7 @@ mod columns;
 mod delete_protection;
 mod deletion;
 mod drain;
+mod ended_pods;
 mod evictions;
 mod go_clients;
 mod hand_edits;
