@@ -68,12 +68,10 @@ pub(crate) fn record(templates: &[Value]) -> Option<String> {
 /// The templates that a revision records. `None`: it does not, as with a revision that Kruise wrote.
 pub(crate) fn recorded(revision: &Revision) -> Option<Vec<Value>> {
     let annotations = revision.metadata.annotations.as_ref()?;
-    match annotations.get(annotations::CLAIM_TEMPLATES) {
-        Some(text) => serde_json::from_str(text).ok(),
-        // The hash of no templates.
-        None => {
-            let hash = annotations.get(annotations::CLAIM_TEMPLATE_HASH)?;
-            hash.is_empty().then(Vec::new)
-        }
+    if let Some(text) = annotations.get(annotations::CLAIM_TEMPLATES) {
+        return serde_json::from_str(text).ok();
     }
+    // The hash of no templates.
+    let hash = annotations.get(annotations::CLAIM_TEMPLATE_HASH)?;
+    hash.is_empty().then(Vec::new)
 }

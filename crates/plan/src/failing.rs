@@ -56,7 +56,7 @@ impl Pauses {
         }
         let revisions = context.revisions;
         let of = |has: &dyn Fn(&Pod) -> bool| {
-            let failed = finished.iter().filter(|pod| has(pod)).map(|pod| pod.as_ref());
+            let failed = finished.iter().filter(|pod| has(pod)).map(AsRef::as_ref);
             pause(failed.collect(), context.now)
         };
         let update = |pod: &Pod| revisions.is_new(pod);

@@ -63,23 +63,20 @@ impl Revisions {
         let today = claim_template::parse(claim_template::written(spec));
         let mut same_as_update: BTreeSet<String> =
             equal.iter().map(|revision| revision.name().to_owned()).collect();
-        let (update, write) = match equal.last() {
-            Some(revision) => {
-                let update = recorded(revision, today.clone());
-                (update, revision_update(snapshot, revision, newest))
-            }
-            None => {
-                let (name, collisions) = free_name(snapshot, &wanted, collision_count);
-                collision_count = collisions;
-                same_as_update.insert(name.clone());
-                let update = RevisionTemplate {
-                    name: name.clone(),
-                    template: spec.template.0.clone(),
-                    claim_templates: today.clone(),
-                };
-                let new = new_revision(snapshot, name, newest);
-                (Arc::new(update), Some(RevisionWrite::Create(new)))
-            }
+        let (update, write) = if let Some(revision) = equal.last() {
+            let update = recorded(revision, today.clone());
+            (update, revision_update(snapshot, revision, newest))
+        } else {
+            let (name, collisions) = free_name(snapshot, &wanted, collision_count);
+            collision_count = collisions;
+            same_as_update.insert(name.clone());
+            let update = RevisionTemplate {
+                name: name.clone(),
+                template: spec.template.0.clone(),
+                claim_templates: today.clone(),
+            };
+            let new = new_revision(snapshot, name, newest);
+            (Arc::new(update), Some(RevisionWrite::Create(new)))
         };
         let named = |name: Option<&String>| {
             let mut found = history.iter();
@@ -107,7 +104,7 @@ impl Revisions {
     ///
     /// A template may change between the moment its last pod became available and the next reconcile (a controller
     /// that restarts, two changes in a row); then it is the revision that was the update revision until now.
-    pub(crate) fn serving<'a>(&self, members: &[Member<'a>]) -> &Arc<RevisionTemplate> {
+    pub(crate) fn serving(&self, members: &[Member<'_>]) -> &Arc<RevisionTemplate> {
         if members.iter().all(|member| member.fact.is_new) {
             return &self.update;
         }

@@ -51,7 +51,7 @@ impl Scatter {
         terms.sort_by_key(|(bearers, _)| Reverse(*bearers));
         terms
             .into_iter()
-            .fold(candidates, |pods, (_, term)| spread_one(pods, term, all))
+            .fold(candidates, |pods, (_, term)| spread_one(&pods, term, all))
     }
 }
 
@@ -59,15 +59,11 @@ impl Scatter {
 ///
 /// Where bearers have been updated already (a partition stopped the update and was lowered), the last one of them may be
 /// the one before: then others come first, and no two bearers are updated in a row while there are others between.
-fn spread_one<'a, P: OfPod<'a>>(pods: Vec<P>, term: &Term, all: &[P]) -> Vec<P> {
+fn spread_one<'a, P: OfPod<'a>>(pods: &[P], term: &Term, all: &[P]) -> Vec<P> {
     let all_matching = all.iter().filter(|pod| term.matches(**pod)).count();
     let bearers = pods.iter().filter(|pod| term.matches(**pod)).count();
     let others = pods.len().saturating_sub(bearers);
-    let spread = in_rhythm(
-        &pods,
-        term,
-        (all_matching, all.len().saturating_sub(all_matching)),
-    );
+    let spread = in_rhythm(pods, term, (all_matching, all.len().saturating_sub(all_matching)));
     if bearers == 0 || bearers >= all_matching {
         return spread;
     }
@@ -77,7 +73,7 @@ fn spread_one<'a, P: OfPod<'a>>(pods: Vec<P>, term: &Term, all: &[P]) -> Vec<P> 
     if !too_soon && in_a_row <= bearers.saturating_sub(others.saturating_add(1)) {
         return spread;
     }
-    alternate(&pods, term, bearers, others)
+    alternate(pods, term, bearers, others)
 }
 
 /// As evenly as it goes: others before each bearer, or, where these are fewer, one other between groups of bearers.

@@ -137,10 +137,10 @@ fn images(pod: &PodFacts) -> Vec<&Value> {
 
 /// A label selector, as Kubernetes reads it. An empty one selects nothing here, as in a Service.
 fn matches(selector: &Value, pod: &PodFacts) -> bool {
-    let label = |key: &str| pod.made["metadata"]["labels"].get(key);
+    let label = |key: &str| pod.made.pointer("/metadata/labels")?.get(key);
     let exact = selector["matchLabels"].as_object();
     let expressions = selector["matchExpressions"].as_array();
-    let is_empty = exact.is_none_or(|exact| exact.is_empty()) && expressions.is_none_or(Vec::is_empty);
+    let is_empty = exact.is_none_or(serde_json::Map::is_empty) && expressions.is_none_or(Vec::is_empty);
     let holds = |expression: &Value| {
         let label = label(expression["key"].as_str().unwrap_or_default());
         let values = expression["values"].as_array();

@@ -70,7 +70,10 @@ impl Policy {
     pub(crate) fn stripping_gates() -> Self {
         let remove = "[JSONPatch{op: 'remove', path: '/spec/readinessGates'}]";
         let mut policy = Self::mutating("has(object.spec.readinessGates)", remove, "app");
-        policy.probe["spec"]["readinessGates"] = json!([{"conditionType": "example.com/probe"}]);
+        if let Some(spec) = policy.probe.pointer_mut("/spec").and_then(Value::as_object_mut) {
+            let gates = json!([{"conditionType": "example.com/probe"}]);
+            spec.insert("readinessGates".to_owned(), gates);
+        }
         Self {
             shows: |answer| matches!(answer, Ok(pod) if gates(pod) == 0),
             ..policy

@@ -20,7 +20,7 @@ async fn take_back(ns: &Namespace) -> Result<()> {
     let object = ns.clonesets().get("web").await?;
     let [current, _] = revisions(&object).context("no revisions in the status")?;
     let data = ns.revisions().get(&current).await?.data.context("no data")?;
-    let mut template = data.0["spec"]["template"].clone();
+    let mut template = data.0.pointer("/spec/template").cloned().unwrap_or_default();
     template.as_object_mut().context("no template")?.remove("$patch");
     let operations = json!([{"op": "replace", "path": "/spec/template", "value": template}]);
     let patch = operations.to_string();

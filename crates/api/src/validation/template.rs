@@ -142,7 +142,7 @@ pub(super) fn bound(root: &mut JSONSchemaProps) {
     require(&mut each, "spec.template", &["spec"]);
     require(&mut each, spec, &["containers"]);
     each(&format!("{spec}.containers"), &|schema| {
-        schema.min_items = Some(1)
+        schema.min_items = Some(1);
     });
     for containers in ["containers", "initContainers"] {
         let path = format!("{spec}.{containers}");
@@ -156,7 +156,7 @@ pub(super) fn bound(root: &mut JSONSchemaProps) {
     require(&mut each, "spec.volumeClaimTemplates[].metadata", &["name"]);
     each("spec.volumeClaimTemplates[].metadata.name", &a_name);
     each("spec.volumeClaimTemplates", &|schema| {
-        schema.max_items = Some(MAX_PVC_TEMPLATES)
+        schema.max_items = Some(MAX_PVC_TEMPLATES);
     });
     each("spec.template.metadata.annotations", &|schema| {
         schema.max_properties = Some(MAX_ANNOTATIONS);

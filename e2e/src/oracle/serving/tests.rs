@@ -31,7 +31,7 @@ impl Story {
         };
         story.spec(replicas, strategy);
         for name in pods {
-            story.becomes(Pod::ready(name, OLD));
+            story.becomes(&Pod::ready(name, OLD));
         }
         story
     }
@@ -62,7 +62,7 @@ impl Story {
     }
 
     /// Somebody else's change.
-    fn becomes(&mut self, pod: Pod) {
+    fn becomes(&mut self, pod: &Pod) {
         self.happens(Change::Pod(pod.facts()));
     }
 
@@ -91,7 +91,7 @@ impl Story {
         self.happens(Change::PodGone(pod));
     }
 
-    fn patches(&mut self, pod: Pod) {
+    fn patches(&mut self, pod: &Pod) {
         self.wrote(Verb::Patch, Change::Pod(pod.facts()));
     }
 
@@ -185,13 +185,13 @@ fn a_pod_that_serves_goes_only_while_enough_others_serve() {
 fn the_only_serving_pod_stays_until_another_one_serves() {
     let strategy = json!({"maxUnavailable": 0, "maxSurge": 1});
     let mut early = Story::new(1, &strategy, &["old"]);
-    early.becomes(Pod::broken("new"));
+    early.becomes(&Pod::broken("new"));
     early.deletes("old");
     early.breaks(&[
         "I1: old serves and is taken, which leaves 0 Ready pods behind the Service, at least 1 must stay",
     ]);
     let mut in_time = Story::new(1, &strategy, &["old"]);
-    in_time.becomes(Pod::ready("new", NEW));
+    in_time.becomes(&Pod::ready("new", NEW));
     in_time.deletes("old");
     in_time.holds();
 }
@@ -199,7 +199,7 @@ fn the_only_serving_pod_stays_until_another_one_serves() {
 #[test]
 fn where_fewer_serve_than_promised_none_of_them_goes() {
     let mut story = Story::new(5, &json!({"maxUnavailable": 1}), &["a", "b"]);
-    story.becomes(Pod::broken("c"));
+    story.becomes(&Pod::broken("c"));
     story.deletes("c");
     story.deletes("a");
     story.breaks(&[
@@ -217,11 +217,11 @@ fn a_closed_gate_takes_a_pod_and_so_does_another_image_on_a_pod_that_serves() {
         "I1: a serves and is taken, which leaves 0 Ready pods behind the Service, at least 1 must stay";
     for written in [Pod::broken("a"), closed, Pod::ready("a", NEW)] {
         let mut story = Story::new(1, &json!({"maxUnavailable": 0}), &["a"]);
-        story.patches(written);
+        story.patches(&written);
         story.breaks(&[taken]);
     }
     let mut harmless = Story::new(1, &json!({"maxUnavailable": 0}), &["a"]);
-    harmless.patches(Pod::ready("a", OLD));
+    harmless.patches(&Pod::ready("a", OLD));
     harmless.holds();
 }
 
@@ -229,7 +229,7 @@ fn a_closed_gate_takes_a_pod_and_so_does_another_image_on_a_pod_that_serves() {
 fn pods_without_the_labels_and_pods_that_are_terminating_serve_nobody() {
     let strategy = json!({"maxUnavailable": 0});
     let mut unlabelled = Story::new(1, &strategy, &["a"]);
-    unlabelled.becomes(Pod {
+    unlabelled.becomes(&Pod {
         app: "debugging",
         ..Pod::ready("a", OLD)
     });
@@ -253,7 +253,7 @@ fn a_stale_cache_is_excused_for_two_seconds_and_its_own_writes_never() {
         story
     };
     let mut moment_ago = two(SignedDuration::from_millis(100));
-    moment_ago.becomes(Pod::broken("b"));
+    moment_ago.becomes(&Pod::broken("b"));
     moment_ago.deletes("a");
     moment_ago.holds();
     let mut own = two(SignedDuration::from_millis(100));
