@@ -3,10 +3,9 @@
 //! Judges only what the CRD judges (`cloneset-api`, `validation/template.rs`): a test against a real API server holds
 //! both to the same verdicts. Everything else in a template the API server judges when it gets a pod.
 
-use cloneset_api::CloneSet;
 use cloneset_api::names::{annotations, labels};
+use cloneset_api::{CloneSet, Value};
 use cloneset_status::why::{Problem, Verdict};
-use serde_json::Value;
 use std::collections::BTreeSet;
 
 /// Characters of a CloneSet's name: a pod's is that, `-` and five more, and may have 253.
