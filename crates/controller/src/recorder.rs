@@ -37,6 +37,31 @@ pub struct Event {
     pub related: Option<ObjectReference>,
 }
 
+/// Characters that follow a CloneSet's name and a dash in the name of its pods.
+const POD_SUFFIX: usize = 5;
+
+/// What a text is compared by. Of failures the names of pods are left out: each attempt is made under another one.
+fn comparable(event: &Event) -> String {
+    let name = event.regarding.name.as_deref().unwrap_or_default();
+    if !matches!(event.type_, EventType::Warning) || name.is_empty() {
+        return event.note.clone();
+    }
+    let prefix = format!("{name}-");
+    let mut parts = event.note.split(prefix.as_str());
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        text.push_str(&prefix);
+        let suffix = part.bytes().take_while(u8::is_ascii_alphanumeric).count();
+        let rest = if suffix == POD_SUFFIX {
+            part.get(suffix..)
+        } else {
+            Some(part)
+        };
+        text.push_str(rest.unwrap_or_default());
+    }
+    text
+}
+
 /// What two events have in common that are one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Key {
@@ -85,7 +110,7 @@ impl Recorder {
             uid: event.regarding.uid.clone(),
             reason: event.reason,
             action: event.action,
-            note: event.note.clone(),
+            note: comparable(&event),
         };
         if let Some(published) = self.published.get_mut(&key) {
             published.times = published.times.saturating_add(1);
@@ -143,5 +168,37 @@ impl Recorder {
             reporting_instance: Some(self.instance.clone()),
             ..Stored::default()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(type_: EventType, note: &str) -> String {
+        comparable(&Event {
+            regarding: ObjectReference {
+                name: Some("web".to_owned()),
+                ..ObjectReference::default()
+            },
+            type_,
+            reason: "FailedCreate",
+            action: "Create",
+            note: note.to_owned(),
+            related: None,
+        })
+    }
+
+    #[test]
+    fn failures_of_pods_with_other_names_are_equal_and_revisions_are_not() {
+        let refused = |pod: &str| format!("pods \"{pod}\" is forbidden: exceeded quota");
+        let warning = |note: &str| text(EventType::Warning, note);
+        assert_eq!(warning(&refused("web-ml78l")), warning(&refused("web-9sk2p")));
+        assert_ne!(
+            warning("revision web-6qbw5mmgp6"),
+            warning("revision web-dl9v89b984")
+        );
+        let normal = |note: &str| text(EventType::Normal, note);
+        assert_ne!(normal("created web-ml78l"), normal("created web-9sk2p"));
     }
 }
