@@ -98,9 +98,13 @@ async fn a_pod_that_its_node_evicted_is_replaced_once_and_left_for_people_to_rea
         ns.reaches("web", Counters::at_rest(2, 2)).await?;
         account::reaches(ns, 6, 3).await?;
         let left = ns.pods().get(&victim).await?;
-        // The node, which knows nothing of an eviction, has taken the reason back by now, but a phase is final.
+        // The node, which knows nothing of an eviction, has taken the reason back by now, and may call the end of the
+        // containers a success: the pod is there, and stays finished.
         let phase = left.status.and_then(|status| status.phase);
-        assert_eq!(phase.as_deref(), Some("Failed"));
+        assert!(
+            matches!(phase.as_deref(), Some("Failed" | "Succeeded")),
+            "{phase:?}"
+        );
         Ok(())
     })
     .await
