@@ -6,6 +6,7 @@
 
 mod histories;
 mod list;
+mod program;
 mod trial;
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -17,13 +18,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use trial::{Outcome, Trial};
 
-/// Tries the vectors and the random histories.
+/// Tries the vectors, and then all tests and the random histories.
 pub(crate) fn run_all(root: &Path) -> Result<()> {
     run(root)?;
     histories(root)
 }
 
-/// Tries whether the random histories find a mistake by one in a budget.
+/// Tries whether the tests find planted mistakes.
 pub(crate) fn histories(root: &Path) -> Result<()> {
     histories::run(root)
 }

@@ -403,3 +403,11 @@ fn after_a_rollback_the_first_wave_goes_by_the_volume_claim_templates_of_today()
     );
     assert_eq!(wave("1Gi", "2Gi"), "take out web-0 (InPlaceUpdate)");
 }
+
+/// Fewer pods than the partition: all of them are new, and the release is not over.
+#[test]
+fn the_current_revision_does_not_move_under_a_partition() {
+    let spec = json!({"replicas": 2, "updateStrategy": {"partition": 3}});
+    let plan = Scene::of(&spec).pods(2, "new").plan();
+    assert_eq!(plan.outlook.current_revision.as_deref(), Some("web-old"));
+}

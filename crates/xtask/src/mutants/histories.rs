@@ -1,23 +1,16 @@
-//! `cargo xtask mutants --histories`: would the random histories find a mistake?
+//! `cargo xtask mutants --histories`: would the tests find a mistake?
 //!
 //! The mistakes of `crates/testkit/mistakes.yaml` are built into a copy of the crates, all at once; a variable chooses which
-//! of them is made. Without one the histories must hold, with each they must not. It must never write to the sources.
+//! of them is made. Without one the tests must pass, with each one must fail. It must never write to the sources.
 
 use super::list;
+use super::program::{Programs, Proof, VARIABLE};
 use crate::test::cargo;
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::Deserialize;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
-
-/// Histories that must be enough, over all properties.
-const HISTORIES: usize = 1_000;
-/// Characters told of the rule that was broken.
-const WIDTH: usize = 100;
-/// Names the mistake to make.
-const VARIABLE: &str = "CLONESET_MISTAKE";
 
 /// A file, and the mistakes to make in it.
 #[derive(Deserialize)]
@@ -33,11 +26,14 @@ struct Mistakes {
 struct Place {
     r#in: String,
     reads: String,
+    /// What has to find it.
+    #[serde(default)]
+    by: Proof,
     /// Each with its name.
     mistakes: Vec<(String, String)>,
 }
 
-/// Tries every mistake; fails with those that no history found.
+/// Tries every mistake; fails with those that no test found.
 pub(super) fn run(root: &Path) -> Result<()> {
     let path = root.join("crates/testkit/mistakes.yaml");
     let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
@@ -51,24 +47,30 @@ pub(super) fn run(root: &Path) -> Result<()> {
             .with_context(|| format!("crates/testkit/mistakes.yaml does not fit {file}"))?;
         fs::write(copy.join(file), source).with_context(|| format!("writing {file}"))?;
     }
-    let program = Program::build(&copy)?;
-    if let Some(found) = program.first_broken("")? {
-        bail!("the histories fail without a mistake:\n{found}");
+    let programs = Programs::build(&copy)?;
+    if let Some(found) = programs.first_broken("", Proof::AnyTest)? {
+        bail!("the tests fail without a mistake:\n{found}");
     }
-    let mut missed = Vec::new();
-    let places = list.iter().flat_map(|mistakes| &mistakes.places);
-    for (name, _) in places.flat_map(|place| &place.mistakes) {
-        match program.first_broken(name)? {
-            Some(found) => println!("  {name}: {found}"),
-            None => missed.push(name.as_str()),
+    let (mut found, mut missed) = (0_usize, Vec::new());
+    for place in list.iter().flat_map(|mistakes| &mistakes.places) {
+        for (name, _) in &place.mistakes {
+            match programs.first_broken(name, place.by)? {
+                Some(by) => {
+                    found += 1;
+                    println!("  {name}: {by}");
+                }
+                None => missed.push(name.as_str()),
+            }
         }
     }
     ensure!(
         missed.is_empty(),
-        "{HISTORIES} random histories do not find: {}; make what they try or what the oracle in crates/testkit demands \
-         stricter",
+        "{found} mistakes were found, {} were not: {}; add a test, or make what the histories try or what the judges in \
+         crates/testkit demand stricter",
+        missed.len(),
         missed.join(", ")
     );
+    println!("{found} mistakes, each found by a test");
     Ok(())
 }
 
@@ -77,12 +79,12 @@ impl Mistakes {
     fn planted(&self, source: &str) -> Result<String> {
         let mut source = source.to_owned();
         for place in &self.places {
-            let mut choice = String::from("{match planted_mistake() {");
+            let mut choice = String::from("(match planted_mistake() {");
             for (name, mistake) in &place.mistakes {
                 // Debug formatting is Rust's own quoting of a string.
                 write!(choice, " {name:?} => {mistake},")?;
             }
-            write!(choice, " _ => {} }}}}", place.reads)?;
+            write!(choice, " _ => {} }})", place.reads)?;
             source = list::mutate(&source, &place.r#in, &place.reads, &choice)
                 .with_context(|| format!("in `{}`", place.r#in))?;
         }
@@ -103,7 +105,7 @@ fn copy(root: &Path) -> Result<PathBuf> {
         fs::remove_dir_all(&copy).with_context(|| format!("clearing {}", copy.display()))?;
     }
     fs::create_dir_all(&copy).with_context(|| format!("creating {}", copy.display()))?;
-    for name in ["Cargo.toml", "Cargo.lock", "crates", "e2e"] {
+    for name in ["Cargo.toml", "Cargo.lock", "crates", "docs", "e2e"] {
         copy_into(&root.join(name), &copy.join(name))?;
     }
     Ok(copy)
@@ -122,81 +124,6 @@ fn copy_into(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The properties with the mistakes in them.
-struct Program {
-    path: PathBuf,
-}
-
-impl Program {
-    /// As `cargo xtask test` builds them, so that nothing but our own crates is compiled again.
-    fn build(workspace: &Path) -> Result<Self> {
-        let output = cargo::command()?
-            .args(["test", "--workspace", "--exclude", "e2e", "--locked", "--quiet"])
-            .args(["--test", "properties", "--no-run"])
-            .arg("--message-format=json-render-diagnostics")
-            // Cargo keeps apart what a wrapper of rustc makes of the workspace's own crates: without one, the next build of
-            // the real sources would take the libraries with the mistakes for its own.
-            .env("RUSTC_WORKSPACE_WRAPPER", "env")
-            .env("CARGO_TARGET_DIR", cargo::target(&crate::repository_root()?)?)
-            .current_dir(workspace)
-            .output()
-            .context("starting cargo")?;
-        ensure!(
-            output.status.success(),
-            "the crates with the mistakes do not build:\n{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        let built = String::from_utf8_lossy(&output.stdout).into_owned();
-        let messages = built.lines().filter_map(|line| serde_json::from_str(line).ok());
-        let path = messages
-            .filter_map(|message: serde_json::Value| message.get("executable")?.as_str().map(PathBuf::from))
-            .next_back()
-            .context("cargo built no program of the properties")?;
-        Ok(Self { path })
-    }
-
-    /// Where the first of the properties fails, and of what; with histories that are the same each time.
-    fn first_broken(&self, mistake: &str) -> Result<Option<String>> {
-        let run = |arguments: &[&str], histories: usize| {
-            Command::new(&self.path)
-                .args(arguments)
-                .env(VARIABLE, mistake)
-                .env("PROPTEST_CASES", histories.to_string())
-                .env("PROPTEST_RNG_SEED", "1")
-                .env("PROPTEST_MAX_SHRINK_ITERS", "0")
-                .env("RUST_BACKTRACE", "0")
-                .output()
-                .with_context(|| format!("starting {}", self.path.display()))
-        };
-        let listed = run(&["--list", "--format", "terse"], 0)?;
-        let properties = String::from_utf8_lossy(&listed.stdout).lines().count();
-        ensure!(properties > 0, "there are no properties");
-        let output = run(&[], HISTORIES / properties)?;
-        if output.status.success() {
-            return Ok(None);
-        }
-        let told = String::from_utf8_lossy(&output.stdout).into_owned();
-        let first = broken(&told).min().map(|(history, rule)| {
-            let short: String = rule.chars().take(WIDTH).collect();
-            format!("history {history}: {short}")
-        });
-        Ok(Some(first.unwrap_or(told)))
-    }
-}
-
-/// The number of each history that broke a property, and the rule.
-fn broken(told: &str) -> impl Iterator<Item = (usize, &str)> {
-    let mut lines = told.lines();
-    std::iter::from_fn(move || {
-        let history = lines.by_ref().find_map(|line| line.strip_prefix("history "))?;
-        let rule = lines.next().unwrap_or_default();
-        Some((
-            history.split(' ').next()?.parse().ok()?,
-            rule.strip_prefix("Test failed: ").unwrap_or(rule),
-        ))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -208,19 +135,11 @@ mod tests {
         )
         .unwrap();
         let planted = list.planted("fn a() { x + 1 }\nfn b() { x + 1 }\n").unwrap();
-        let choice = r#"{match planted_mistake() { "too many" => x + 2, "too few" => x, _ => x + 1 }}"#;
+        let choice = r#"(match planted_mistake() { "too many" => x + 2, "too few" => x, _ => x + 1 })"#;
         assert!(
             planted.starts_with(&format!("fn a() {{ {choice} }}\nfn b() {{ x + 1 }}\n")),
             "{planted}"
         );
         assert!(list.planted("fn a() { x }").is_err(), "the code has changed");
-    }
-
-    #[test]
-    fn the_first_history_that_fails_is_told_with_its_rule() {
-        let told = "panicked at a.rs:1:\nhistory 12 of 250 breaks it. That\nTest failed: S1: too many\nwhat\n\
-                    history 3 of 250 breaks it. That\nTest failed: S2: too few\nwhat\n";
-        assert_eq!(broken(told).min(), Some((3, "S2: too few")));
-        assert_eq!(broken("").min(), None);
     }
 }
