@@ -13,6 +13,7 @@ use crate::release::is_taken_out;
 use crate::revision::Revisions;
 use crate::snapshot::Snapshot;
 use cloneset_api::names::labels;
+use cloneset_status::facts::is_revision;
 use cloneset_status::{LifecycleState, Pod};
 use jiff::Timestamp;
 
@@ -24,6 +25,8 @@ const BLOCK: usize = 64;
 pub(crate) struct Member<'a> {
     pub(crate) pod: &'a Pod,
     pub(crate) fact: PodFact,
+    /// It has the current revision. A pod of the update revision may have it as well, where the two are equal.
+    pub(crate) is_current: bool,
     /// Where it stands in its life.
     pub(crate) state: LifecycleState,
     /// It is available now. The formulas count on it unless it is released.
@@ -56,6 +59,7 @@ impl<'a> Member<'a> {
                 available: false,
                 in_service: false,
             },
+            is_current: false,
             state: LifecycleState::Unset,
             available: false,
             ready: false,
@@ -78,7 +82,9 @@ impl<'a> Member<'a> {
 
     fn read_labels(&mut self, snapshot: &Snapshot, desired: &Desired, revisions: &Revisions) {
         let pod = self.pod;
-        self.fact.is_new = revisions.is_new(pod);
+        let revision = pod.label(labels::REVISION).unwrap_or_default();
+        self.fact.is_new = revisions.is_update(revision);
+        self.is_current = is_revision(revision, &revisions.current.name);
         self.fact.specified_delete =
             pod.is_marked_for_deletion() || desired.pods_to_delete.contains(pod.name());
         self.fact.released = is_taken_out(snapshot, desired, pod);
@@ -94,6 +100,11 @@ impl<'a> Member<'a> {
 
     fn read_rest(&mut self) {
         self.settled = is_settled(self.pod, self.state);
+    }
+
+    /// Does it have a revision that is neither the current one nor the update revision?
+    pub(crate) fn is_abandoned(&self) -> bool {
+        !self.fact.is_new && !self.is_current
     }
 
     /// Is it leaving, or asked to leave? Then it is neither surplus nor a candidate for an update.
@@ -163,6 +174,7 @@ impl<'a> Context<'a> {
         let one_revision = match staying.next() {
             None => true,
             Some(first) if first.fact.is_new => staying.all(|member| member.fact.is_new),
+            Some(first) if first.is_current => staying.all(|member| member.is_current && !member.fact.is_new),
             Some(first) => staying.all(|member| revision(member) == revision(first)),
         };
         Floor::of(

@@ -128,15 +128,15 @@ impl Revisions {
         written.or_else(stored).map(String::as_str)
     }
 
-    /// Does the pod have a revision that is neither the current one nor the update revision?
-    pub(crate) fn is_abandoned(&self, pod: &Pod) -> bool {
-        !self.is_new(pod) && !pod.has_revision(&self.current.name)
-    }
-
     /// Does the pod already run what the template says?
     pub fn is_new(&self, pod: &Pod) -> bool {
-        let label = pod.label(labels::REVISION);
-        label.is_some_and(|label| self.same_as_update.iter().any(|name| is_revision(label, name)))
+        pod.label(labels::REVISION)
+            .is_some_and(|label| self.is_update(label))
+    }
+
+    /// Does this label name a revision with the content of the template?
+    pub(crate) fn is_update(&self, label: &str) -> bool {
+        self.same_as_update.iter().any(|name| is_revision(label, name))
     }
 
     /// Are pods that are held back made from the same content as new ones?

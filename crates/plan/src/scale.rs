@@ -356,7 +356,7 @@ fn first_to_go<'a>(
     };
     let chosen = first_for_scale_in(&group, count, &crowd, |member| Class {
         available: member.fact.available,
-        wanted: !context.revisions.is_abandoned(member.pod),
+        wanted: !member.is_abandoned(),
     });
     let chosen: BTreeSet<usize> = chosen.into_iter().collect();
     let placed = group.into_iter().enumerate();

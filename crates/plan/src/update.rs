@@ -73,7 +73,7 @@ pub(crate) fn update(context: &Context<'_>, diff: &Diff, floor: &mut Floor) -> U
                 .count(),
         ),
     };
-    let taken = take(context, limit, floor, &candidates);
+    let taken = take(limit, floor, &candidates);
     let taken_members = taken.iter().filter_map(|place| candidates.get(*place));
     updating.actions = serving_on
         .iter()
@@ -279,17 +279,9 @@ fn begin(context: &Context<'_>, in_place: &mut InPlace<'_>, member: &Member<'_>)
 /// While pods of abandoned revisions are left, no more pods of the current revision change than there have to: R = 5,
 /// P = 2, 2 pods of the current revision, 3 of an abandoned one: these 3. Only where none of them may go, a pod of the
 /// current revision that does not serve is updated instead.
-fn take(
-    context: &Context<'_>,
-    limit: UpdateLimit,
-    floor: &mut Floor,
-    candidates: &[Member<'_>],
-) -> Vec<usize> {
+fn take(limit: UpdateLimit, floor: &mut Floor, candidates: &[Member<'_>]) -> Vec<usize> {
     let facts = candidates.iter().map(|member| member.fact);
-    let mut abandoned = candidates
-        .iter()
-        .map(|member| context.revisions.is_abandoned(member.pod));
-    if abandoned.any(|is| is) {
+    if candidates.iter().any(Member::is_abandoned) {
         let wanted = usize::try_from(limit.update_num).unwrap_or(0);
         let taken = limit.take(floor, facts.clone().take(wanted));
         if !taken.is_empty() {
@@ -311,9 +303,6 @@ fn ordered<'a>(context: &Context<'a>, mut candidates: Vec<Member<'a>>) -> Vec<Me
     context.desired.priority.sort(&mut candidates);
     let mut ordered = context.desired.scatter.spread(candidates, &context.members);
     // A stable sort: what is equal keeps the order it has.
-    ordered.sort_by_cached_key(|member| {
-        let is_abandoned = context.revisions.is_abandoned(member.pod);
-        (!has_begun(member), !is_abandoned, member.fact.available)
-    });
+    ordered.sort_by_cached_key(|member| (!has_begun(member), !member.is_abandoned(), member.fact.available));
     ordered
 }
