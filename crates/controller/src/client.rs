@@ -4,7 +4,7 @@
 //! (`style.md` 2.4). Here a request is sent once; whether to send another one is decided by looking. Every caller sets
 //! the end of its own requests: a watch may be silent for longer than any other call may last.
 
-use crate::metrics::Requests;
+use crate::telemetry::metrics::Requests;
 use http::HeaderValue;
 use http::header::USER_AGENT;
 use kube::client::ClientBuilder;

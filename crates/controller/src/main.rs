@@ -31,7 +31,7 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(cloneset_controller::wiring::run(args)) {
+    match runtime.block_on(cloneset_controller::run::run(args)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(reason) => {
             error!(reason = format!("{reason:#}"), "cannot go on");

@@ -3,8 +3,8 @@
 //! A key is never worked on twice at the same time; a key added while it is worked on comes again afterwards.
 //! Knows nothing of what the work is.
 
-use crate::index::Key;
-use crate::metrics::{Load, QueueCounts};
+use crate::cache::index::Key;
+use crate::telemetry::metrics::{Load, QueueCounts};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

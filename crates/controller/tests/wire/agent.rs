@@ -1,7 +1,7 @@
 //! Every request says who sends it.
 
 use cloneset_controller::client::client_of;
-use cloneset_controller::metrics::Metrics;
+use cloneset_controller::telemetry::metrics::Metrics;
 use cloneset_status::Pod;
 use kube::api::{ListParams, WatchParams};
 use kube::{Api, Config};

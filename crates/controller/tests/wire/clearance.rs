@@ -1,8 +1,8 @@
 //! Before the first term: what is in the way, what is not, and that nothing is written meanwhile.
 
 use super::*;
-use cloneset_controller::admin::pages;
-use cloneset_controller::wiring::lead;
+use cloneset_controller::run::lead;
+use cloneset_controller::telemetry::admin::pages;
 use jiff::{SignedDuration, Timestamp};
 
 const START: &str = "2026-01-01T01:00:00Z";

@@ -1,8 +1,8 @@
 //! The right to write: lapses, late renewals, a dead leader.
 
 use super::*;
-use cloneset_controller::events::Happening;
-use cloneset_controller::lease::{Candidate, Election};
+use cloneset_controller::leader::lease::{Candidate, Election};
+use cloneset_controller::telemetry::events::Happening;
 use kube::runtime::events::EventType;
 
 /// The default times.

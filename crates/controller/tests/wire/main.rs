@@ -27,9 +27,9 @@ mod unknown_fields;
 mod unready;
 mod views;
 
-use cloneset_controller::events;
-use cloneset_controller::metrics::Metrics;
-use cloneset_controller::wiring::{Clock, Context, watch_all, work};
+use cloneset_controller::run::{Clock, Context, watch_all, work};
+use cloneset_controller::telemetry::events;
+use cloneset_controller::telemetry::metrics::Metrics;
 use cloneset_plan::Features;
 use http::Method;
 use serde_json::{Value, json};

@@ -1,7 +1,7 @@
 //! What the metrics page says after something happened.
 
 use super::*;
-use cloneset_controller::metrics::Format;
+use cloneset_controller::telemetry::metrics::Format;
 use std::collections::BTreeMap;
 
 impl Running {

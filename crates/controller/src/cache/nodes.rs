@@ -5,7 +5,7 @@
 //! chosen. Where nodes may not be read (a Role cannot allow it) everything goes on without them, and within a moment.
 
 use crate::backoff;
-use crate::wiring::Context;
+use crate::run::Context;
 use cloneset_plan::NodeLabels;
 use futures::{Stream, TryStreamExt as _};
 use k8s_openapi::api::core::v1::Node;

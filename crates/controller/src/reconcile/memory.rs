@@ -1,9 +1,9 @@
 //! What we remember of a CloneSet between passes. In memory only: losing it costs a read, never a pod.
 
-use crate::holds::Holds;
-use crate::index::Key;
-use crate::steady::Steady;
-use crate::writes::Mark;
+use crate::cache::index::Key;
+use crate::cache::pending::Mark;
+use crate::reconcile::backoffs::Holds;
+use crate::reconcile::steady::Steady;
 use cloneset_status::{Claim, Pod, Runaway};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -2,12 +2,12 @@
 //!
 //! A claim of somebody else is never written to. Order, and what to do about failures, are `act`'s business.
 
-use crate::index::Kind;
-use crate::owned::version_of;
-use crate::perform::{Written, look, namespace, preconditions, uid};
-use crate::send::{self, Target, WriteError};
-use crate::wiring::Context;
-use crate::writes::{Expect, Mark};
+use crate::cache::index::Kind;
+use crate::cache::owned::version_of;
+use crate::cache::pending::{Expect, Mark};
+use crate::run::Context;
+use crate::write::perform::{Written, look, namespace, preconditions, uid};
+use crate::write::writer::{self, Target, WriteError};
 use cloneset_api::CloneSet;
 use cloneset_plan::{ClaimDeletion, ClaimHandOver, NewClaim};
 use cloneset_status::Claim;
@@ -27,7 +27,7 @@ fn made(claim: &Claim) -> Written {
 /// well; with any other, the instance id is taken.
 pub async fn create(context: &Context, cloneset: &CloneSet, claim: &NewClaim) -> Result<Written, WriteError> {
     let manifest = claim.manifest(cloneset);
-    match send::create::<Claim>(context, &target(cloneset), &manifest).await {
+    match writer::create::<Claim>(context, &target(cloneset), &manifest).await {
         Ok(stored) => Ok(made(&stored)),
         Err(WriteError::AlreadyExists) => match look::<Claim>(context, cloneset, &claim.name).await? {
             Some(found) if found.controlling_cloneset() == Some(uid(cloneset)) && !found.is_terminating() => {
@@ -47,7 +47,7 @@ pub async fn delete(
     claim: &ClaimDeletion,
 ) -> Result<Written, WriteError> {
     let only_this = preconditions(&claim.uid, Some(&claim.resource_version));
-    send::delete(context, &target(cloneset), &claim.name, only_this).await?;
+    writer::delete(context, &target(cloneset), &claim.name, only_this).await?;
     Ok(Written::marked(Mark::new(
         Kind::Claim,
         &claim.name,
@@ -71,6 +71,6 @@ pub async fn hand_over(
             {"apiVersion": "v1", "kind": "Pod", "name": claim.pod_name, "uid": claim.pod_uid, "controller": true},
         ],
     }}));
-    let stored: Claim = send::patch(context, &target(cloneset), &claim.name, None, &patch).await?;
+    let stored: Claim = writer::patch(context, &target(cloneset), &claim.name, None, &patch).await?;
     Ok(made(&stored))
 }

@@ -3,15 +3,15 @@
 //! The driver only: each step is in its own file with its own error. What is done with the outcome (when to come
 //! back) is decided here, and never by an error's text.
 
-use crate::act::{Acted, act, task_of};
 use crate::backoff::{self, Backoff};
-use crate::holds::{Task, Work};
-use crate::index::Key;
-use crate::memory::Memory;
-use crate::observe::{ObserveError, Observed, observe, search};
-use crate::report::{ReportError, Reported, report};
-use crate::send::WriteError;
-use crate::wiring::Context;
+use crate::cache::index::Key;
+use crate::reconcile::act::{Acted, act, task_of};
+use crate::reconcile::backoffs::{Task, Work};
+use crate::reconcile::memory::Memory;
+use crate::reconcile::observe::{ObserveError, Observed, observe, search};
+use crate::reconcile::report::{ReportError, Reported, report};
+use crate::run::Context;
+use crate::write::writer::WriteError;
 use cloneset_plan::{Action, Creation, Desired, Plan, plan};
 use cloneset_status::Wait;
 use futures::FutureExt as _;

@@ -2,7 +2,7 @@
 //!
 //! A plain structure: it neither locks nor wakes. Whatever changes gives back the UIDs of the owners concerned.
 
-use crate::index::{Key, Kind, Versions};
+use crate::cache::index::{Key, Kind, Versions};
 use cloneset_status::{Claim, Pod, Revision};
 use kube::Resource;
 use std::collections::{BTreeMap, BTreeSet, HashMap};

@@ -5,13 +5,13 @@
 
 mod in_place;
 
-use crate::claims;
-use crate::index::{Kind, Sink as _};
+use crate::cache::index::{Kind, Sink as _};
+use crate::cache::owned::version_of;
+use crate::cache::pending::{Expect, Mark};
 use crate::live;
-use crate::owned::version_of;
-use crate::send::{self, Target, WriteError};
-use crate::wiring::Context;
-use crate::writes::{Expect, Mark};
+use crate::run::Context;
+use crate::write::pvcs;
+use crate::write::writer::{self, Target, WriteError};
 use cloneset_api::CloneSet;
 use cloneset_api::names::labels;
 use cloneset_plan::normalise::canonical_text;
@@ -71,9 +71,9 @@ impl Written {
 /// Carries out one action.
 pub async fn perform(context: &Context, cloneset: &CloneSet, action: &Action) -> Result<Written, WriteError> {
     match action {
-        Action::CreateClaim(claim) => claims::create(context, cloneset, claim).await,
-        Action::DeleteClaim(claim) => claims::delete(context, cloneset, claim).await,
-        Action::HandOverClaim(claim) => claims::hand_over(context, cloneset, claim).await,
+        Action::CreateClaim(claim) => pvcs::create(context, cloneset, claim).await,
+        Action::DeleteClaim(claim) => pvcs::delete(context, cloneset, claim).await,
+        Action::HandOverClaim(claim) => pvcs::hand_over(context, cloneset, claim).await,
         Action::CreatePod(pod) => create_pod(context, cloneset, pod).await,
         Action::DeletePod(deletion) => delete_pod(context, cloneset, deletion).await,
         Action::PutInService(pod) => in_place::put_in_service(context, cloneset, pod).await,
@@ -83,7 +83,7 @@ pub async fn perform(context: &Context, cloneset: &CloneSet, action: &Action) ->
         Action::PruneNames(names) => prune_names(context, cloneset, names).await,
         Action::DeleteRevision { name, uid } => {
             let target = Target::of::<Revision>(namespace(cloneset), "controllerrevisions");
-            send::delete(context, &target, name, preconditions(uid, None)).await?;
+            writer::delete(context, &target, name, preconditions(uid, None)).await?;
             Ok(Written::marked(Mark::new(
                 Kind::Revision,
                 name,
@@ -112,7 +112,7 @@ pub(crate) fn preconditions(uid: &str, resource_version: Option<&str>) -> Precon
 async fn create_pod(context: &Context, cloneset: &CloneSet, pod: &NewPod) -> Result<Written, WriteError> {
     let target = Target::of::<Pod>(namespace(cloneset), "pods");
     let manifest = pod.manifest(cloneset, context.now());
-    match send::create::<Pod>(context, &target, &manifest).await {
+    match writer::create::<Pod>(context, &target, &manifest).await {
         Ok(stored) => {
             let altered = altered(cloneset, pod, &manifest, &stored);
             let expect = Expect::Version(version_of(&stored));
@@ -211,7 +211,7 @@ async fn delete_pod(
 ) -> Result<Written, WriteError> {
     let target = Target::of::<Pod>(namespace(cloneset), "pods");
     let only_this = preconditions(&deletion.uid, Some(&deletion.resource_version));
-    send::delete(context, &target, &deletion.name, only_this).await?;
+    writer::delete(context, &target, &deletion.name, only_this).await?;
     let mark = Mark::new(Kind::Pod, &deletion.name, &deletion.uid, Expect::Leaving);
     Ok(Written {
         deleted: Some((deletion.name.clone(), deletion.why)),
@@ -227,7 +227,7 @@ async fn release_pod(context: &Context, cloneset: &CloneSet, pod: &Release) -> R
         "resourceVersion": pod.resource_version,
         "ownerReferences": [{"$patch": "delete", "uid": uid(cloneset)}],
     }}));
-    let stored: Pod = send::patch(context, &target, &pod.name, None, &patch).await?;
+    let stored: Pod = writer::patch(context, &target, &pod.name, None, &patch).await?;
     let expect = Expect::Version(version_of(&stored));
     Ok(Written::marked(Mark::new(Kind::Pod, &pod.name, &pod.uid, expect)))
 }
@@ -249,7 +249,7 @@ async fn prune_names(context: &Context, cloneset: &CloneSet, names: &Pruning) ->
     let patch = serde_json::from_value(patch).map_err(|error| WriteError::Malformed(error.to_string()))?;
     let name = cloneset.metadata.name.as_deref().unwrap_or_default();
     let stored: PartialObjectMeta<CloneSet> =
-        send::patch(context, &target, name, None, &Patch::Json::<Value>(patch)).await?;
+        writer::patch(context, &target, name, None, &Patch::Json::<Value>(patch)).await?;
     let expect = Expect::Version(version_of(&stored));
     Ok(Written::marked(Mark::new(
         Kind::CloneSet,
@@ -279,7 +279,7 @@ pub async fn create_revision(
         "data": new.data,
         "revision": new.number,
     });
-    match send::create::<Revision>(context, &target, &manifest).await {
+    match writer::create::<Revision>(context, &target, &manifest).await {
         Ok(stored) => Ok(Some(revision_mark(&stored))),
         Err(WriteError::AlreadyExists) => found_revision(context, cloneset, new).await,
         Err(error) => Err(error),
@@ -323,7 +323,7 @@ async fn found_revision(
     let label = json!({"metadata": {"uid": found.metadata.uid,
                                     "labels": {labels::REVISION_HASH: short_revision(found.name())}}});
     let target = Target::of::<Revision>(namespace(cloneset), "controllerrevisions");
-    let stored: Revision = send::patch(context, &target, found.name(), None, &Patch::Merge(label)).await?;
+    let stored: Revision = writer::patch(context, &target, found.name(), None, &Patch::Merge(label)).await?;
     context.index.refresh(stored.clone());
     Ok(Some(revision_mark(&stored)))
 }
@@ -340,6 +340,6 @@ pub async fn update_revision(
         fields.insert("revision".to_owned(), json!(number));
     }
     let patch = Patch::Merge(patch);
-    let stored: Revision = send::patch(context, &target, &update.name, None, &patch).await?;
+    let stored: Revision = writer::patch(context, &target, &update.name, None, &patch).await?;
     Ok(Some(revision_mark(&stored)))
 }

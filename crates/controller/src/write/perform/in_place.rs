@@ -4,11 +4,11 @@
 //! pod's UID, and its resourceVersion where the state it was in decided.
 
 use super::{Written, namespace};
-use crate::index::Kind;
-use crate::owned::version_of;
-use crate::send::{self, Target, WriteError};
-use crate::wiring::Context;
-use crate::writes::{Expect, Mark};
+use crate::cache::index::Kind;
+use crate::cache::owned::version_of;
+use crate::cache::pending::{Expect, Mark};
+use crate::run::Context;
+use crate::write::writer::{self, Target, WriteError};
 use cloneset_api::CloneSet;
 use cloneset_api::names::{pod_conditions, pod_reasons};
 use cloneset_plan::inplace::MetadataChange;
@@ -47,11 +47,11 @@ pub(super) async fn change(
     if !change.resources.is_empty() {
         let target = Target::of::<Pod>(namespace(cloneset), "pods/resize");
         let resize = Patch::Strategic(resize_patch(change));
-        let _: Pod = send::patch(context, &target, &change.name, Some("resize"), &resize).await?;
+        let _: Pod = writer::patch(context, &target, &change.name, Some("resize"), &resize).await?;
     }
     let target = Target::of::<Pod>(namespace(cloneset), "pods");
     let patch = Patch::Strategic(change_patch(change));
-    let stored: Pod = send::patch(context, &target, &change.name, None, &patch).await?;
+    let stored: Pod = writer::patch(context, &target, &change.name, None, &patch).await?;
     Ok(Written {
         changed: Some((change.name.clone(), change.revision.clone())),
         ..written(&stored)
@@ -65,7 +65,7 @@ async fn patch_status(
     patch: Value,
 ) -> Result<Pod, WriteError> {
     let target = Target::of::<Pod>(namespace(cloneset), "pods/status");
-    send::patch(context, &target, name, Some("status"), &Patch::Strategic(patch)).await
+    writer::patch(context, &target, name, Some("status"), &Patch::Strategic(patch)).await
 }
 
 fn written(stored: &Pod) -> Written {

@@ -3,8 +3,8 @@
 //! Texts name pods and reasons, never a whole object. When too many are waiting, new ones are dropped and counted:
 //! events are hints, the status is the truth.
 
-use crate::recorder::{Event, Recorder};
-use crate::wiring::Context;
+use crate::run::Context;
+use crate::telemetry::recorder::{Event, Recorder};
 use cloneset_api::CloneSet;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Resource as _;

@@ -3,21 +3,21 @@
 //! Everything that varies enters here, so that a simulator can run the same wiring with its own client, clock and
 //! randomness. No decision about a CloneSet is made here.
 
-use crate::admin;
 use crate::args::Args;
-use crate::clearance::Clearance;
+use crate::cache::catch_up::{self, FirstView};
+use crate::cache::index::{Index, Key, Kind};
+use crate::cache::nodes::{self, Nodes};
+use crate::cache::watch::{CLAIM_LABEL, POD_LABEL, REVISION_LABEL, Watch, collection};
 use crate::client::connect;
-use crate::events::{self, Events};
-use crate::first_view::{self, FirstView};
 use crate::gates;
-use crate::index::{Index, Key, Kind};
-use crate::lease::{Candidate, Election, Leadership};
-use crate::memory::Memories;
-use crate::metrics::{Format, Metrics, Process, Sample};
-use crate::nodes::{self, Nodes};
+use crate::leader::lease::{Candidate, Election, Leadership};
+use crate::leader::preflight::Clearance;
 use crate::queue::Queue;
-use crate::reconcile::reconcile;
-use crate::watch::{CLAIM_LABEL, POD_LABEL, REVISION_LABEL, Watch, collection};
+use crate::reconcile::memory::Memories;
+use crate::reconcile::reconciler::reconcile;
+use crate::telemetry::admin;
+use crate::telemetry::events::{self, Events};
+use crate::telemetry::metrics::{Format, Metrics, Process, Sample};
 use anyhow::{Context as _, bail};
 use cloneset_api::CloneSet;
 use cloneset_plan::Features;
@@ -299,10 +299,7 @@ pub fn watch_all(parts: &mut JoinSet<anyhow::Result<()>>, context: &Arc<Context>
     };
     parts.spawn(endless(claims.run(Arc::clone(context))));
     parts.spawn(endless(nodes::run(Arc::clone(context))));
-    parts.spawn(endless(first_view::run(
-        Arc::clone(context),
-        namespace.to_owned(),
-    )));
+    parts.spawn(endless(catch_up::run(Arc::clone(context), namespace.to_owned())));
 }
 
 /// Takes part in the election once the way is clear, for ever. Without a candidate there is nobody to elect.

@@ -4,9 +4,9 @@
 //! (`design.md` 4). It never decides anything; it feeds a sink and wakes CloneSets.
 
 use crate::backoff;
-use crate::index::{Index, Kind, Sink};
-use crate::metrics::ResourceLabel;
-use crate::wiring::Context;
+use crate::cache::index::{Index, Kind, Sink};
+use crate::run::Context;
+use crate::telemetry::metrics::ResourceLabel;
 use cloneset_api::names::labels;
 use futures::{StreamExt as _, TryStreamExt as _};
 use kube::api::{ListParams, WatchEvent, WatchParams};

@@ -3,13 +3,13 @@
 //! Reads caches only, except for single objects of ours that a cache has not shown within a deadline. It decides
 //! nothing about pods.
 
-use crate::holds::Work;
-use crate::index::{Key, Kind, Known, Sink as _, View};
+use crate::cache::index::{Key, Kind, Known, Sink as _, View};
+use crate::cache::pending::Mark;
 use crate::live::{self, ReadError};
-use crate::memory::Memory;
-use crate::metrics::ResourceLabel;
-use crate::wiring::Context;
-use crate::writes::Mark;
+use crate::reconcile::backoffs::Work;
+use crate::reconcile::memory::Memory;
+use crate::run::Context;
+use crate::telemetry::metrics::ResourceLabel;
 use cloneset_api::CloneSet;
 use cloneset_plan::{Creation, NodeLabels, Snapshot};
 use cloneset_status::{Claim, Pod, Revision, Runaway};

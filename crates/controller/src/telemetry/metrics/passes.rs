@@ -3,7 +3,7 @@
 //! Once in controller-runtime's words, for dashboards that know only those, and once in ours, which tell more.
 
 use super::CONTROLLER;
-use crate::reconcile::Outcome;
+use crate::reconcile::reconciler::Outcome;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;

@@ -4,14 +4,14 @@
 //! by its metadata only, and compared with the index by UID and resourceVersion; nothing is decided until the index
 //! has come as far. Reads, and never writes.
 
-use crate::index::{Key, Kind, Listed};
-use crate::lease::Leadership;
+use crate::cache::index::{Key, Kind, Listed};
+use crate::cache::owned::{uid_of, version_of};
+use crate::cache::pending::MARK_DEADLINE;
+use crate::cache::watch::{CLAIM_LABEL, POD_LABEL, REVISION_LABEL, collection};
+use crate::leader::lease::Leadership;
 use crate::live::{self, ReadError};
-use crate::observe::{ObserveError, read_live};
-use crate::owned::{uid_of, version_of};
-use crate::watch::{CLAIM_LABEL, POD_LABEL, REVISION_LABEL, collection};
-use crate::wiring::Context;
-use crate::writes::MARK_DEADLINE;
+use crate::reconcile::observe::{ObserveError, read_live};
+use crate::run::Context;
 use cloneset_api::CloneSet;
 use cloneset_status::facts::controlling_cloneset;
 use cloneset_status::{Claim, Pod, Revision};

@@ -6,14 +6,14 @@
 //! `perform`'s business; nothing about pods is decided here.
 
 use crate::backoff::{self, Backoff};
-use crate::dry_run;
-use crate::holds::{Task, Work};
-use crate::index::Kind;
-use crate::memory::Memory;
-use crate::perform::{Written, create_revision, perform, update_revision};
-use crate::send::WriteError;
-use crate::wiring::Context;
-use crate::writes::{Expect, Mark};
+use crate::cache::index::Kind;
+use crate::cache::pending::{Expect, Mark};
+use crate::reconcile::backoffs::{Task, Work};
+use crate::reconcile::memory::Memory;
+use crate::run::Context;
+use crate::write::dry_run;
+use crate::write::perform::{Written, create_revision, perform, update_revision};
+use crate::write::writer::WriteError;
 use cloneset_api::CloneSet;
 use cloneset_plan::{Action, DeleteReason, NewPod, OutReason, Plan, RevisionWrite};
 use cloneset_status::Runaway;

@@ -2,8 +2,8 @@
 //!
 //! Read-only, and without any detail of a CloneSet.
 
-use crate::metrics::Format;
-use crate::wiring::Context;
+use crate::run::Context;
+use crate::telemetry::metrics::Format;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};

@@ -3,8 +3,8 @@
 //! Never sends anything twice. What a failure means for the CloneSet is the caller's business.
 
 use crate::client::FIELD_MANAGER;
-use crate::metrics::WriteLabels;
-use crate::wiring::Context;
+use crate::run::Context;
+use crate::telemetry::metrics::WriteLabels;
 use kube::Resource;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::Request;

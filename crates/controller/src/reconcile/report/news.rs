@@ -4,10 +4,10 @@
 //! Says; what is so is found elsewhere.
 
 use super::leave;
-use crate::act::Acted;
-use crate::events::enumerate;
-use crate::memory::Memory;
-use crate::wiring::Context;
+use crate::reconcile::act::Acted;
+use crate::reconcile::memory::Memory;
+use crate::run::Context;
+use crate::telemetry::events::enumerate;
 use cloneset_api::CloneSet;
 use cloneset_api::names::events;
 use cloneset_plan::{DeleteReason, Desired};

@@ -1,13 +1,13 @@
 //! The page against its reference in the docs.
 
 use super::*;
-use crate::index::Key;
-use crate::reconcile::Outcome;
+use crate::cache::index::Key;
+use crate::reconcile::reconciler::Outcome;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tower::{Layer as _, ServiceExt as _};
 
-const REFERENCE: &str = include_str!("../../../../docs/reference/signals.md");
+const REFERENCE: &str = include_str!("../../../../../docs/reference/signals.md");
 
 /// A page on which every metric has a series.
 async fn full_page(format: Format) -> String {

@@ -4,9 +4,9 @@
 //! Helm looks for the same when it installs, but not with `helm template` or GitOps. Looked at before the first term
 //! only: who has led may go on. Reads, and never writes; what it may not read it takes to be fine, with a warning.
 
-use crate::lease::{holder, time_to_expiry};
+use crate::leader::lease::{holder, time_to_expiry};
 use crate::live::{self, ReadError};
-use crate::wiring::Context;
+use crate::run::Context;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::{Api, Client};

@@ -6,16 +6,16 @@
 
 mod news;
 
-use crate::act::{Acted, Attempt};
-use crate::events::{Happening, enumerate};
-use crate::holds::Work;
-use crate::index::Kind;
-use crate::memory::Memory;
-use crate::metrics::ReasonLabel;
-use crate::owned::version_of;
-use crate::send::{self, Target, WriteError};
-use crate::wiring::Context;
-use crate::writes::{Expect, Mark};
+use crate::cache::index::Kind;
+use crate::cache::owned::version_of;
+use crate::cache::pending::{Expect, Mark};
+use crate::reconcile::act::{Acted, Attempt};
+use crate::reconcile::backoffs::Work;
+use crate::reconcile::memory::Memory;
+use crate::run::Context;
+use crate::telemetry::events::{Happening, enumerate};
+use crate::telemetry::metrics::ReasonLabel;
+use crate::write::writer::{self, Target, WriteError};
 use cloneset_api::names::{conditions, events};
 use cloneset_api::{CloneSet, CloneSetStatus};
 use cloneset_plan::{DeleteReason, Desired, OutReason, Plan};
@@ -295,7 +295,7 @@ async fn write(
     let name = cloneset.metadata.name.as_deref().unwrap_or_default();
     memory.status_written = Some(Instant::now());
     let stored: PartialObjectMeta<CloneSet> =
-        send::patch(context, &target, name, Some("status"), &patch).await?;
+        writer::patch(context, &target, name, Some("status"), &patch).await?;
     let expect = Expect::Version(version_of(&stored));
     memory
         .marks

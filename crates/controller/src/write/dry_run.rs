@@ -3,10 +3,10 @@
 //! The first question is strict (`fieldValidation=Strict`). A pod with an unknown field is made all the same, so only a
 //! second question, asked in that case alone, tells whether it would be taken. What follows is the caller's business.
 
-use crate::memory::Memory;
-use crate::perform::altered;
-use crate::send::{self, FieldValidation, Target, WriteError};
-use crate::wiring::Context;
+use crate::reconcile::memory::Memory;
+use crate::run::Context;
+use crate::write::perform::altered;
+use crate::write::writer::{self, FieldValidation, Target, WriteError};
 use cloneset_api::CloneSet;
 use cloneset_plan::{Action, NewPod};
 use cloneset_status::{Pod, Runaway};
@@ -77,7 +77,7 @@ async fn one(
         FieldValidation::Strict => pod.strict_manifest(cloneset, context.now()),
         FieldValidation::Warn => pod.manifest(cloneset, context.now()),
     };
-    let stored: Pod = send::dry_run(context, &target, &manifest, validation).await?;
+    let stored: Pod = writer::dry_run(context, &target, &manifest, validation).await?;
     Ok(altered(cloneset, pod, &manifest, &stored))
 }
 

@@ -3,7 +3,7 @@
 //! Plain structs, fed by watches and live reads; nothing here talks to the API server. Whatever changes gives back
 //! the CloneSets to look at, also for objects that vanished while a watch was down.
 
-use crate::owned::{Dependent, Owned, uid_of, version_of};
+use crate::cache::owned::{Dependent, Owned, uid_of, version_of};
 use cloneset_api::CloneSet;
 use cloneset_status::{Claim, Pod, Revision};
 use kube::Resource as _;

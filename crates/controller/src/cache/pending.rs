@@ -3,7 +3,7 @@
 //! Marks hold resourceVersions, not counters, so nothing can leak (`design.md` 2.4, KEP-5647). They live in
 //! memory only; a new process starts from a fresh list instead.
 
-use crate::index::{Index, Kind};
+use crate::cache::index::{Index, Kind};
 use std::time::Duration;
 use tokio::time::Instant;
 

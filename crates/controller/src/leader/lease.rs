@@ -4,7 +4,7 @@
 //! comparing wall clocks. Our own right to write ends a renew deadline after the last renewal was *sent*; it is
 //! checked before every write (`design.md` 4). What is written while leading is none of this file's business.
 
-use crate::wiring::Context;
+use crate::run::Context;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
