@@ -180,7 +180,103 @@ pub enum Action {
     },
 }
 
+/// What an action does, without its payload: failures, backoffs and events are recorded by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ActionKind {
+    /// Creating or updating a revision; nothing else can be done without it.
+    WriteRevision,
+    /// Asking the API server whether it would create a pod of a new revision; no pod is replaced before.
+    DryRunPod,
+    /// Creating a PVC.
+    CreatePvc,
+    /// Creating a pod.
+    CreatePod,
+    /// Deleting a pod.
+    DeletePod,
+    /// Putting a pod into service.
+    PutInService,
+    /// Taking a pod out of service, or holding its deletion or update.
+    TakeOutOfService,
+    /// Changing a pod in place.
+    ChangeInPlace,
+    /// Releasing a pod.
+    ReleasePod,
+    /// Removing the names of deleted pods from `scaleStrategy.podsToDelete`.
+    PruneNames,
+    /// Deleting a PVC.
+    DeletePvc,
+    /// Making a pod the owner of its PVC.
+    HandOverPvc,
+    /// Deleting a revision.
+    DeleteRevision,
+}
+
+impl ActionKind {
+    /// Every kind.
+    pub const ALL: [Self; 13] = [
+        Self::WriteRevision,
+        Self::DryRunPod,
+        Self::CreatePvc,
+        Self::CreatePod,
+        Self::DeletePod,
+        Self::PutInService,
+        Self::TakeOutOfService,
+        Self::ChangeInPlace,
+        Self::ReleasePod,
+        Self::PruneNames,
+        Self::DeletePvc,
+        Self::HandOverPvc,
+        Self::DeleteRevision,
+    ];
+}
+
 impl Action {
+    /// What it does.
+    pub fn kind(&self) -> ActionKind {
+        match self {
+            Self::CreateClaim(_) => ActionKind::CreatePvc,
+            Self::CreatePod(_) => ActionKind::CreatePod,
+            Self::DeletePod(_) => ActionKind::DeletePod,
+            Self::PutInService(_) => ActionKind::PutInService,
+            Self::TakeOutOfService(_) => ActionKind::TakeOutOfService,
+            Self::ChangeInPlace(_) => ActionKind::ChangeInPlace,
+            Self::ReleasePod(_) => ActionKind::ReleasePod,
+            Self::PruneNames(_) => ActionKind::PruneNames,
+            Self::DeleteClaim(_) => ActionKind::DeletePvc,
+            Self::HandOverClaim(_) => ActionKind::HandOverPvc,
+            Self::DeleteRevision { .. } => ActionKind::DeleteRevision,
+        }
+    }
+
+    /// Name of the object that it creates, changes or deletes; `None` for the CloneSet itself.
+    pub fn target(&self) -> Option<&str> {
+        match self {
+            Self::CreateClaim(pvc) => Some(&pvc.name),
+            Self::CreatePod(pod) => Some(&pod.name),
+            Self::DeletePod(deletion) => Some(&deletion.name),
+            Self::PutInService(pod) => Some(&pod.name),
+            Self::TakeOutOfService(pod) => Some(&pod.name),
+            Self::ChangeInPlace(change) => Some(&change.name),
+            Self::ReleasePod(pod) => Some(&pod.name),
+            Self::PruneNames(_) => None,
+            Self::DeleteClaim(pvc) => Some(&pvc.name),
+            Self::HandOverClaim(pvc) => Some(&pvc.name),
+            Self::DeleteRevision { name, .. } => Some(name),
+        }
+    }
+
+    /// Why its pod is deleted now, or will be once hook `preDelete` allows it; `None` when the pod stays.
+    pub fn delete_reason(&self) -> Option<DeleteReason> {
+        match self {
+            Self::DeletePod(deletion) => Some(deletion.why),
+            Self::TakeOutOfService(OutOfService {
+                why: OutReason::DeletionHook(why),
+                ..
+            }) => Some(*why),
+            _ => None,
+        }
+    }
+
     /// UID of the pod that it changes, deletes or gives up, if there is one.
     pub(crate) fn pod_uid(&self) -> Option<&str> {
         match self {

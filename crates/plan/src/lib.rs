@@ -33,8 +33,8 @@ mod template_rules;
 mod update;
 
 pub use action::{
-    Action, ClaimDeletion, ClaimHandOver, DeleteReason, InPlaceChange, InService, NewRevision, OutOfService,
-    OutReason, Outlook, Plan, PodDeletion, Pruning, Release, RevisionUpdate, RevisionWrite,
+    Action, ActionKind, ClaimDeletion, ClaimHandOver, DeleteReason, InPlaceChange, InService, NewRevision,
+    OutOfService, OutReason, Outlook, Plan, PodDeletion, Pruning, Release, RevisionUpdate, RevisionWrite,
 };
 pub use desired::{Desired, Features, UpdateType};
 pub use manifest::{NewPod, owner_reference};
