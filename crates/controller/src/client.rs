@@ -1,10 +1,10 @@
 //! The API client: no blind retries.
 //!
-//! kube's default client replays any request on 429 and 5xx, also a POST that may have been carried out
-//! (`style.md` 2.4). Here a request is sent once; whether to send another one is decided by looking. Every caller sets
-//! the end of its own requests: a watch may be silent for longer than any other call may last.
+//! kube's default client repeats any request on 429 and 5xx, also a POST that may have been carried out. This one sends a
+//! request once; whether to send another one is decided by reading the object. Every caller sets its own time-out: a
+//! watch may be silent for longer than any other call may last.
 
-use crate::telemetry::metrics::Requests;
+use crate::telemetry::metrics::requests::Requests;
 use http::HeaderValue;
 use http::header::USER_AGENT;
 use kube::client::ClientBuilder;

@@ -1,10 +1,10 @@
-//! The work queue: which CloneSets to look at, now or later.
+//! The work queue: which CloneSets to reconcile, now or later.
 //!
-//! A key is never worked on twice at the same time; a key added while it is worked on comes again afterwards.
-//! Knows nothing of what the work is.
+//! A key is never worked on twice at the same time; a key added while it is worked on is queued again afterwards.
+//! The queue knows nothing of what the work is.
 
-use crate::cache::index::Key;
-use crate::telemetry::metrics::{Load, QueueCounts};
+use crate::key::Key;
+use crate::telemetry::metrics::queue::{Load, QueueCounts};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

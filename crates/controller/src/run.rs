@@ -1,169 +1,235 @@
-//! Puts the program together: the only file that spawns tasks, reads the clock or draws random numbers for others.
+//! Puts the program together: the only file that spawns tasks, reads the clock or draws random numbers.
 //!
-//! Everything that varies enters here, so that a simulator can run the same wiring with its own client, clock and
-//! randomness. No decision about a CloneSet is made here.
+//! Everything that varies enters here, so that tests can run the same wiring with their own client, clock and randomness.
+//! No decision about a CloneSet is made here, and nothing but `main` imports this file.
 
 use crate::args::Args;
-use crate::cache::catch_up::{self, FirstView};
-use crate::cache::index::{Index, Key, Kind};
+use crate::cache::catch_up::CatchUp;
+use crate::cache::index::{Index, Sink};
 use crate::cache::nodes::{self, Nodes};
-use crate::cache::watch::{CLAIM_LABEL, POD_LABEL, REVISION_LABEL, Watch, collection};
+use crate::cache::wake::{CaughtUp, Wake};
+use crate::cache::watch::{Feed, POD_LABEL, PVC_LABEL, REVISION_LABEL, Watch, collection};
 use crate::client::connect;
+use crate::clock::{Clock, Random};
 use crate::gates;
-use crate::leader::lease::{Candidate, Election, Leadership};
-use crate::leader::preflight::Clearance;
+use crate::key::Kind;
+use crate::leader::leadership::Leadership;
+use crate::leader::lease::{Candidate, Election};
+use crate::leader::preflight::Preflight;
 use crate::queue::Queue;
 use crate::reconcile::memory::Memories;
-use crate::reconcile::reconciler::reconcile;
-use crate::telemetry::admin;
+use crate::reconcile::observe::Observer;
+use crate::reconcile::reconciler::Reconciler;
+use crate::reconcile::report::Reporter;
+use crate::reconcile::worker::work;
+use crate::telemetry::admin::{self, Admin};
 use crate::telemetry::events::{self, Events};
-use crate::telemetry::metrics::{Format, Metrics, Process, Sample};
+use crate::telemetry::metrics::process::Process;
+use crate::telemetry::metrics::{Format, Metrics, Sample};
+use crate::telemetry::recorder::Event;
+use crate::write::writer::Writer;
 use anyhow::{Context as _, bail};
 use cloneset_api::CloneSet;
 use cloneset_plan::Features;
 use cloneset_status::{Claim, Pod, Revision};
 use jiff::Timestamp;
-use kube::Client;
-use kube::core::DeserializeGuard;
-use std::fmt;
+use kube::core::{DeserializeGuard, NamespaceResourceScope};
+use kube::{Client, Resource};
+use serde::de::DeserializeOwned;
+use std::fmt::Debug;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-/// Writes under way at once: with HTTP/1.1 each is a connection.
-const WRITE_SLOTS: usize = 32;
-/// Time for passes under way to end after SIGTERM.
+/// Time for the reconciles under way to end after SIGTERM.
 const DRAIN: Duration = Duration::from_secs(5);
 /// Without an election the right to write does not end.
-const FOR_EVER: Duration = Duration::from_hours(10 * 365 * 24);
+const WITHOUT_END: Duration = Duration::from_hours(10 * 365 * 24);
 
-/// Gives the time.
-pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
-/// Gives random bits.
-pub type Random = Arc<dyn Fn() -> u64 + Send + Sync>;
+/// The tasks of the program, none of which ends while it runs.
+pub type Tasks = JoinSet<anyhow::Result<()>>;
 
-/// What every part of the program shares.
-pub struct Context {
-    /// The API server.
-    pub client: Client,
-    /// What we know.
-    pub index: Index,
-    /// The labels of nodes, once a CloneSet needs them.
-    pub nodes: Nodes,
-    /// What to look at.
-    pub queue: Queue,
-    /// What we remember between passes.
-    pub memories: Memories,
-    /// What keeps us from leading.
-    pub clearance: Clearance,
-    /// Until when we may write.
-    pub leadership: Leadership,
-    /// Whether the view is as new as the term.
-    pub first_view: FirstView,
-    /// Where events go.
+/// The parts of the program. Only this file and tests hold all of them; each part is given what it uses.
+pub struct Controller {
+    /// Who may write, and until when.
+    pub leadership: Arc<Leadership>,
+    /// What blocks this replica from leader election.
+    pub preflight: Arc<Preflight>,
+    /// Where events are recorded.
     pub events: Events,
-    /// What is counted.
-    pub metrics: Metrics,
-    /// Switches.
-    pub features: Features,
-    clock: Clock,
+    /// The time.
+    pub clock: Clock,
+    client: Client,
+    namespace: String,
+    index: Arc<Index>,
+    nodes: Arc<Nodes>,
+    queue: Arc<Queue>,
+    caught_up: Arc<CaughtUp>,
+    metrics: Arc<Metrics>,
+    features: Features,
     random: Random,
-    write_slots: Semaphore,
 }
 
-impl fmt::Debug for Context {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Context").finish_non_exhaustive()
-    }
-}
-
-impl Context {
-    /// Puts the shared parts together.
+impl Controller {
+    /// A controller for a namespace, or for all when it is empty; and its events, to be sent by a task.
     pub fn new(
         client: Client,
+        namespace: &str,
         metrics: Metrics,
-        events: Events,
         features: Features,
         clock: Clock,
         random: Random,
-    ) -> Self {
-        Self {
-            client,
-            index: Index::default(),
-            nodes: Nodes::default(),
-            queue: Queue::new(metrics.queue.clone()),
-            memories: Memories::default(),
-            clearance: Clearance::default(),
-            leadership: Leadership::default(),
-            first_view: FirstView::default(),
+    ) -> (Self, mpsc::Receiver<Event>) {
+        let (events, recorded) = events::channel(metrics.events_dropped.clone());
+        let leadership = Arc::new(Leadership::default());
+        let controller = Self {
+            caught_up: Arc::new(CaughtUp::new(Arc::clone(&leadership))),
+            leadership,
+            preflight: Arc::default(),
             events,
-            metrics,
-            features,
             clock,
+            client,
+            namespace: namespace.to_owned(),
+            index: Arc::default(),
+            nodes: Arc::default(),
+            queue: Arc::new(Queue::new(metrics.queue.clone())),
+            metrics: Arc::new(metrics),
+            features,
             random,
-            write_slots: Semaphore::new(WRITE_SLOTS),
-        }
-    }
-
-    /// The time.
-    pub fn now(&self) -> Timestamp {
-        (self.clock)()
-    }
-
-    /// Random bits.
-    pub fn random(&self) -> u64 {
-        (self.random)()
-    }
-
-    /// Leads until `until`; true when a term begins.
-    pub fn lead_until(&self, until: Instant) -> bool {
-        let begins = self.leadership.extend(until);
-        if begins {
-            self.first_view.ask();
-        }
-        begins
-    }
-
-    /// Queues CloneSets. While nothing may be done about them that is pointless: once the view is confirmed, they are
-    /// queued all.
-    pub fn wake(&self, keys: Vec<Key>) {
-        if !self.first_view.holds(&self.leadership) {
-            return;
-        }
-        for key in keys {
-            self.queue.add(key);
-        }
-    }
-
-    /// What was counted, and how things stand now.
-    pub fn metrics_page(&self, format: Format) -> String {
-        self.metrics.leaks.retain(|key| self.index.view(key).is_some());
-        let sample = Sample {
-            leads: self.leadership.time_left().is_some(),
-            load: self.queue.load(),
-            process: Process::look(),
         };
-        self.metrics.page(&sample, format)
+        (controller, recorded)
     }
 
-    /// Waits for a free slot to write; the semaphore is never closed, so there always will be one.
-    pub async fn write_slot(&self) -> Option<SemaphorePermit<'_>> {
-        self.write_slots.acquire().await.ok()
+    /// Starts the watches that feed the cache, and what catches up at the start of a term.
+    pub fn spawn_cache(&self, tasks: &mut Tasks) {
+        let wake = Wake::new(Arc::clone(&self.queue), Arc::clone(&self.caught_up));
+        let feed = Feed {
+            index: Arc::clone(&self.index),
+            wake: wake.clone(),
+            metrics: self.metrics.cache.clone(),
+            random: Arc::clone(&self.random),
+        };
+        self.spawn_watch::<DeserializeGuard<CloneSet>>(tasks, &feed, Kind::CloneSet, None);
+        // Other pods, PVCs and revisions never reach the controller: only what carries its labels is watched.
+        self.spawn_watch::<Pod>(tasks, &feed, Kind::Pod, Some(POD_LABEL));
+        self.spawn_watch::<Revision>(tasks, &feed, Kind::Revision, Some(REVISION_LABEL));
+        self.spawn_watch::<Claim>(tasks, &feed, Kind::Pvc, Some(PVC_LABEL));
+        let random = Arc::clone(&self.random);
+        let nodes = nodes::run(Arc::clone(&self.nodes), self.client.clone(), random);
+        tasks.spawn(endless(nodes));
+        let catch_up = CatchUp {
+            client: self.client.clone(),
+            namespace: self.namespace.clone(),
+            index: Arc::clone(&self.index),
+            leadership: Arc::clone(&self.leadership),
+            caught_up: Arc::clone(&self.caught_up),
+            wake,
+        };
+        tasks.spawn(endless(catch_up.run()));
     }
-}
 
-/// Works on CloneSets, one at a time, until the queue is closed. What is still queued when leading ends is dropped.
-pub async fn work(context: Arc<Context>) {
-    while let Some(key) = context.queue.next().await {
-        if context.first_view.holds(&context.leadership) {
-            reconcile(&context, key.clone()).await;
+    fn spawn_watch<K>(&self, tasks: &mut Tasks, feed: &Feed, kind: Kind, labels: Option<&'static str>)
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned,
+        K: Clone + Debug + Send + Sync + 'static,
+        Index: Sink<K>,
+    {
+        let watch = Watch::<K> {
+            api: collection(self.client.clone(), &self.namespace),
+            kind,
+            labels,
+        };
+        tasks.spawn(endless(watch.run(feed.clone())));
+    }
+
+    /// Starts sending events, as this replica.
+    pub fn spawn_events(&self, tasks: &mut Tasks, identity: &str, recorded: mpsc::Receiver<Event>) {
+        let leadership = Arc::clone(&self.leadership);
+        let send = events::run(
+            self.client.clone(),
+            move || leadership.time_left(),
+            identity.to_owned(),
+            recorded,
+        );
+        tasks.spawn(endless(send));
+    }
+
+    /// Starts workers.
+    pub fn spawn_workers(&self, workers: &mut JoinSet<()>, count: u16) {
+        let reconciler = Arc::new(Reconciler {
+            observer: Observer {
+                client: self.client.clone(),
+                index: Arc::clone(&self.index),
+                nodes: Arc::clone(&self.nodes),
+                leadership: Arc::clone(&self.leadership),
+                metrics: self.metrics.cache.clone(),
+            },
+            writer: Writer::new(
+                self.client.clone(),
+                Arc::clone(&self.leadership),
+                self.metrics.writes.clone(),
+            ),
+            reporter: Reporter {
+                events: self.events.clone(),
+                waits: self.metrics.waits.clone(),
+                kruise_conditions_only: self.features.kruise_conditions_only,
+            },
+            queue: Arc::clone(&self.queue),
+            memories: Memories::default(),
+            metrics: Arc::clone(&self.metrics),
+            features: self.features,
+            clock: Arc::clone(&self.clock),
+            random: Arc::clone(&self.random),
+        });
+        for _ in 0..count {
+            workers.spawn(work(
+                Arc::clone(&self.queue),
+                Arc::clone(&self.caught_up),
+                Arc::clone(&reconciler),
+            ));
         }
-        // Not leading any more: the next term queues everything again.
-        context.queue.done(&key);
+    }
+
+    /// What the admin pages show.
+    pub fn admin(&self) -> Admin {
+        let (preflight, listed) = (Arc::clone(&self.preflight), Arc::clone(&self.index));
+        let (metrics, index) = (Arc::clone(&self.metrics), Arc::clone(&self.index));
+        let (leadership, queue) = (Arc::clone(&self.leadership), Arc::clone(&self.queue));
+        Admin {
+            // A standby is ready: its cache is complete, and nothing blocks it from leading.
+            not_ready: Box::new(move || {
+                let is_listing =
+                    || (!listed.is_synced()).then(|| "not everything has been listed yet".to_owned());
+                preflight.blocker().or_else(is_listing)
+            }),
+            metrics: Box::new(move |format: Format| {
+                metrics.cache.leaks.retain(|key| index.view(key).is_some());
+                let sample = Sample {
+                    leads: leadership.time_left().is_some(),
+                    load: queue.load(),
+                    process: Process::look(),
+                };
+                metrics.page(&sample, format)
+            }),
+        }
+    }
+
+    /// Takes part in the election once the preflight check has passed; never ends. Leads at once without a candidate.
+    pub async fn lead(&self, acknowledge_kruise: bool, candidate: Option<&mut Candidate>) {
+        self.preflight
+            .wait(self.client.clone(), &self.clock, acknowledge_kruise)
+            .await;
+        if let Some(candidate) = candidate {
+            candidate.run(&self.leadership, &self.clock).await;
+        } else {
+            self.leadership.extend(Instant::now() + WITHOUT_END);
+            std::future::pending::<()>().await;
+        }
     }
 }
 
@@ -191,15 +257,10 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         log_format: _,
         identity,
     } = args;
-    let gates = gates::parse(&feature_gates)
-        .map_err(anyhow::Error::msg)
-        .context("--feature-gates")?;
-    for gate in &gates.without_effect {
-        warn!(
-            gate = gate.name,
-            "this feature gate of Kruise changes nothing here: {}", gate.meaning
-        );
-    }
+    let features = Features {
+        exclude_preparing_delete: cloneset_scaling_exclude_preparing_delete,
+        ..parse_gates(&feature_gates)?
+    };
     let election = Election {
         namespace: leader_election_namespace,
         name: leader_election_id,
@@ -210,25 +271,15 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     };
     check_election(&election)?;
     let metrics = Metrics::default();
-    metrics.passes.at_most.set(cloneset_workers.into());
+    metrics.reconciles.at_most.set(cloneset_workers.into());
     if enable_leader_election {
         metrics.lease.get_or_init(|| election.name.clone());
     }
     let client = connect(&metrics.requests).await?;
-    let (events, arriving) = events::channel();
     let clock: Clock = Arc::new(Timestamp::now);
     let random: Random = Arc::new(random_bits);
-    let context = Arc::new(Context::new(
-        client.clone(),
-        metrics,
-        events,
-        Features {
-            exclude_preparing_delete: cloneset_scaling_exclude_preparing_delete,
-            ..gates.features
-        },
-        clock,
-        random,
-    ));
+    let (controller, recorded) =
+        Controller::new(client.clone(), &namespace, metrics, features, clock, random);
     info!(
         version = env!("CARGO_PKG_VERSION"),
         identity = election.identity,
@@ -236,32 +287,54 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         "starting"
     );
 
-    let mut parts = JoinSet::new();
-    let mut addresses = vec![metrics_addr];
-    if health_probe_addr != metrics_addr {
-        addresses.push(health_probe_addr);
+    let (mut tasks, mut workers) = (JoinSet::new(), JoinSet::new());
+    spawn_admin(&mut tasks, controller.admin(), metrics_addr, health_probe_addr).await?;
+    controller.spawn_cache(&mut tasks);
+    controller.spawn_events(&mut tasks, &election.identity, recorded);
+    controller.spawn_workers(&mut workers, cloneset_workers);
+    let mut candidate = enable_leader_election.then(|| Candidate::new(client, election));
+    let lead = controller.lead(acknowledge_kruise, candidate.as_mut());
+    supervise(&mut tasks, &mut workers, lead).await?;
+    let nothing_abandoned = drain(&controller, workers).await;
+    // A write that was abandoned may still arrive: then the Lease is left to expire instead.
+    if let Some(candidate) = candidate.filter(|_| nothing_abandoned) {
+        candidate.release((controller.clock)()).await;
+    }
+    info!("ended");
+    Ok(())
+}
+
+/// The features that `--feature-gates` switches; warns of gates that only Kruise has.
+fn parse_gates(text: &str) -> anyhow::Result<Features> {
+    let gates = gates::parse(text)
+        .map_err(anyhow::Error::msg)
+        .context("--feature-gates")?;
+    for gate in &gates.without_effect {
+        warn!(
+            gate = gate.name,
+            "this feature gate of Kruise changes nothing here: {}", gate.meaning
+        );
+    }
+    Ok(gates.features)
+}
+
+/// Serves the admin pages on both addresses, or once if they are the same.
+async fn spawn_admin(
+    tasks: &mut Tasks,
+    admin: Admin,
+    metrics: SocketAddr,
+    health: SocketAddr,
+) -> anyhow::Result<()> {
+    let admin = Arc::new(admin);
+    let mut addresses = vec![metrics];
+    if health != metrics {
+        addresses.push(health);
     }
     for address in addresses {
         let listener = admin::bind(address).await?;
-        let context = Arc::clone(&context);
-        parts.spawn(async move { admin::serve(listener, context).await.map_err(anyhow::Error::from) });
+        let admin = Arc::clone(&admin);
+        tasks.spawn(async move { admin::serve(listener, admin).await.map_err(anyhow::Error::from) });
     }
-    watch_all(&mut parts, &context, &namespace);
-    let run_events = events::run(Arc::clone(&context), election.identity.clone(), arriving);
-    parts.spawn(endless(run_events));
-    let mut workers = JoinSet::new();
-    for _ in 0..cloneset_workers {
-        workers.spawn(work(Arc::clone(&context)));
-    }
-    let mut candidate = enable_leader_election.then(|| Candidate::new(client, election));
-    let lead = lead(&context, acknowledge_kruise, candidate.as_mut());
-    supervise(&mut parts, &mut workers, lead).await?;
-    let nothing_abandoned = drain(&context, workers).await;
-    // A write that was abandoned may still arrive: then the Lease is left to expire instead.
-    if let Some(candidate) = candidate.filter(|_| nothing_abandoned) {
-        candidate.release(context.now()).await;
-    }
-    info!("ended");
     Ok(())
 }
 
@@ -271,51 +344,9 @@ async fn endless(part: impl Future<Output = ()>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Starts the watches that feed the index, and what makes sure of it when a term begins.
-pub fn watch_all(parts: &mut JoinSet<anyhow::Result<()>>, context: &Arc<Context>, namespace: &str) {
-    let clonesets: Watch<DeserializeGuard<CloneSet>> = Watch {
-        api: collection(context.client.clone(), namespace),
-        kind: Kind::CloneSet,
-        labels: None,
-    };
-    parts.spawn(endless(clonesets.run(Arc::clone(context))));
-    // Foreign pods, claims and revisions never reach us: only what carries our labels is asked for.
-    let pods: Watch<Pod> = Watch {
-        api: collection(context.client.clone(), namespace),
-        kind: Kind::Pod,
-        labels: Some(POD_LABEL),
-    };
-    parts.spawn(endless(pods.run(Arc::clone(context))));
-    let revisions: Watch<Revision> = Watch {
-        api: collection(context.client.clone(), namespace),
-        kind: Kind::Revision,
-        labels: Some(REVISION_LABEL),
-    };
-    parts.spawn(endless(revisions.run(Arc::clone(context))));
-    let claims: Watch<Claim> = Watch {
-        api: collection(context.client.clone(), namespace),
-        kind: Kind::Claim,
-        labels: Some(CLAIM_LABEL),
-    };
-    parts.spawn(endless(claims.run(Arc::clone(context))));
-    parts.spawn(endless(nodes::run(Arc::clone(context))));
-    parts.spawn(endless(catch_up::run(Arc::clone(context), namespace.to_owned())));
-}
-
-/// Takes part in the election once the way is clear, for ever. Without a candidate there is nobody to elect.
-pub async fn lead(context: &Arc<Context>, acknowledge_kruise: bool, candidate: Option<&mut Candidate>) {
-    context.clearance.wait(context, acknowledge_kruise).await;
-    if let Some(candidate) = candidate {
-        candidate.run(context).await;
-    } else {
-        context.lead_until(Instant::now() + FOR_EVER);
-        std::future::pending::<()>().await;
-    }
-}
-
-/// Leads until told to stop; a part that ends ends the program.
+/// Runs until SIGTERM or SIGINT; a part that ends ends the program.
 async fn supervise(
-    parts: &mut JoinSet<anyhow::Result<()>>,
+    tasks: &mut Tasks,
     workers: &mut JoinSet<()>,
     lead: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
@@ -325,7 +356,7 @@ async fn supervise(
         () = stopped(&mut terminate, &mut interrupt) => Ok(()),
         () = lead => bail!("the election ended"),
         _ = workers.join_next() => bail!("a worker ended"),
-        ended = parts.join_next() => match ended {
+        ended = tasks.join_next() => match ended {
             Some(Ok(Err(error))) => Err(error.context("a part of the controller ended")),
             Some(Err(error)) => Err(anyhow::Error::from(error).context("a part of the controller panicked")),
             Some(Ok(Ok(()))) | None => bail!("a part of the controller ended"),
@@ -340,20 +371,20 @@ async fn stopped(terminate: &mut Signal, interrupt: &mut Signal) {
     }
 }
 
-/// Lets passes under way come to an end: no new ones begin once the queue is closed. False when some did not.
-async fn drain(context: &Context, mut workers: JoinSet<()>) -> bool {
-    context.queue.close();
+/// Lets the reconciles under way end: no new ones begin once the queue is closed. False when some did not.
+async fn drain(controller: &Controller, mut workers: JoinSet<()>) -> bool {
+    controller.queue.close();
     let ended = async { while workers.join_next().await.is_some() {} };
     let in_time = tokio::time::timeout(DRAIN, ended).await.is_ok();
     if !in_time {
-        warn!("passes were still under way after {DRAIN:?}; their writes are abandoned");
+        warn!("reconciles were still under way after {DRAIN:?}; their writes are abandoned");
         workers.shutdown().await;
     }
-    context.leadership.end();
+    controller.leadership.end();
     in_time
 }
 
-/// Others must wait longer for us than we write without renewing, or two leaders write at once.
+/// Other replicas must wait longer than a leader writes without renewing, or two leaders write at once.
 fn check_election(election: &Election) -> anyhow::Result<()> {
     let Election {
         lease_duration,
@@ -376,7 +407,7 @@ fn check_election(election: &Election) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A name no other replica has: the pod's name comes by flag, so this is for running outside a cluster.
+/// A name that no other replica has, for running outside a cluster; inside, a flag gives the pod's name.
 fn host_name() -> String {
     let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "cloneset-controller".to_owned());
     format!("{host}-{:08x}", random_bits() >> 32)

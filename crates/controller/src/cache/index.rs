@@ -1,42 +1,24 @@
-//! What we know of the cluster: CloneSets, and the pods, claims and revisions of each by owner UID.
+//! The index: every CloneSet, and its pods, PVCs and revisions by the UID of the CloneSet that controls them.
 //!
-//! Plain structs, fed by watches and live reads; nothing here talks to the API server. Whatever changes gives back
-//! the CloneSets to look at, also for objects that vanished while a watch was down.
+//! Watches and live reads feed it; it never talks to the API server itself. Every change returns the CloneSets to
+//! reconcile, also for objects that vanished while a watch was down.
 
+use crate::cache::listed::{Listed, Versions};
 use crate::cache::owned::{Dependent, Owned, uid_of, version_of};
+use crate::key::{Key, Kind};
 use cloneset_api::CloneSet;
 use cloneset_status::{Claim, Pod, Revision};
 use kube::Resource as _;
 use kube::core::DeserializeGuard;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-mod kind;
-
-pub use kind::{Kind, Listed, Versions};
-
-/// Namespace and name of a CloneSet: what work is queued by.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Key {
-    /// Namespace.
-    pub namespace: String,
-    /// Name.
-    pub name: String,
-}
-
-impl fmt::Display for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.namespace, self.name)
-    }
-}
-
-/// A CloneSet as it stands in the index.
+/// A CloneSet in the index.
 #[derive(Clone, Debug)]
 pub enum Known {
     /// Readable.
     Readable(Arc<CloneSet>),
-    /// Not readable: it breaks the schema we serve. Kept so that nobody takes it for deleted.
+    /// Not readable: it violates the schema of the CRD. Kept so that it is not mistaken for a deleted one.
     Unreadable {
         /// Its UID.
         uid: String,
@@ -63,7 +45,7 @@ impl Known {
     }
 }
 
-/// Everything we know, shared by watches and workers.
+/// The index, shared by watches and workers.
 #[derive(Debug, Default)]
 pub struct Index {
     inner: Mutex<Inner>,
@@ -73,10 +55,10 @@ pub struct Index {
 struct Inner {
     clonesets: HashMap<Key, Known>,
     key_of_uid: HashMap<String, Key>,
-    clonesets_seen: Option<u64>,
+    clonesets_observed: Option<u64>,
     pods: Owned<Pod>,
     revisions: Owned<Revision>,
-    claims: Owned<Claim>,
+    pvcs: Owned<Claim>,
 }
 
 /// Selects the part of the index that holds a kind.
@@ -98,7 +80,7 @@ impl Shelf<Revision> for Inner {
 
 impl Shelf<Claim> for Inner {
     fn shelf(&mut self) -> &mut Owned<Claim> {
-        &mut self.claims
+        &mut self.pvcs
     }
 }
 
@@ -110,12 +92,12 @@ impl Inner {
             .collect()
     }
 
-    fn seen(&mut self, kind: Kind) -> &mut Option<u64> {
+    fn observed(&mut self, kind: Kind) -> &mut Option<u64> {
         match kind {
-            Kind::CloneSet => &mut self.clonesets_seen,
-            Kind::Pod => &mut self.pods.seen,
-            Kind::Revision => &mut self.revisions.seen,
-            Kind::Claim => &mut self.claims.seen,
+            Kind::CloneSet => &mut self.clonesets_observed,
+            Kind::Pod => &mut self.pods.observed,
+            Kind::Revision => &mut self.revisions.observed,
+            Kind::Pvc => &mut self.pvcs.observed,
         }
     }
 
@@ -128,18 +110,18 @@ impl Inner {
                 .collect(),
             Kind::Pod => self.pods.versions(),
             Kind::Revision => self.revisions.versions(),
-            Kind::Claim => self.claims.versions(),
+            Kind::Pvc => self.pvcs.versions(),
         }
     }
 
     fn raise(&mut self, kind: Kind, version: u64) {
-        let seen = self.seen(kind);
-        *seen = (*seen).max(Some(version));
+        let observed = self.observed(kind);
+        *observed = (*observed).max(Some(version));
     }
 
     fn insert(&mut self, key: Key, known: Known) -> bool {
         if let Some(old) = self.clonesets.get(&key) {
-            // Versions order incarnations too: one that was deleted and made again by the same name is newer.
+            // Versions also order a deleted CloneSet and a new one with the same name.
             if known.version() > 0 && old.version() >= known.version() {
                 return false;
             }
@@ -164,12 +146,12 @@ pub struct View {
     pub known: Known,
     /// Its pods.
     pub pods: Vec<Arc<Pod>>,
-    /// Its pods that left the watch and may live on without their label; see [`Index::forget_stray`].
-    pub strays: Vec<Arc<Pod>>,
+    /// Its pods that no watch shows and that may still run without their label; see [`Index::forget_unwatched`].
+    pub unwatched: Vec<Arc<Pod>>,
     /// Its revisions.
     pub revisions: Vec<Arc<Revision>>,
-    /// Its claims.
-    pub claims: Vec<Arc<Claim>>,
+    /// Its PVCs.
+    pub pvcs: Vec<Arc<Claim>>,
 }
 
 impl Index {
@@ -181,7 +163,7 @@ impl Index {
     /// Has every kind been listed at least once?
     pub fn is_synced(&self) -> bool {
         let mut inner = self.lock();
-        Kind::ALL.into_iter().all(|kind| inner.seen(kind).is_some())
+        Kind::ALL.into_iter().all(|kind| inner.observed(kind).is_some())
     }
 
     /// Every CloneSet.
@@ -194,27 +176,29 @@ impl Index {
         let inner = self.lock();
         let known = inner.clonesets.get(key)?.clone();
         let (pods, revisions) = (inner.pods.of(known.uid()), inner.revisions.of(known.uid()));
-        let claims = inner.claims.of(known.uid());
-        let strays = inner.pods.strays.get(known.uid());
-        let strays = strays
-            .map(|strays| strays.values().cloned().collect())
+        let pvcs = inner.pvcs.of(known.uid());
+        let unwatched = inner.pods.unwatched.get(known.uid());
+        let unwatched = unwatched
+            .map(|pods| pods.values().cloned().collect())
             .unwrap_or_default();
         Some(View {
             known,
             pods,
-            strays,
+            unwatched,
             revisions,
-            claims,
+            pvcs,
         })
     }
 
-    /// Has the view of this kind come as far as `version`? Events of one kind arrive in order, so then everything
-    /// up to it has been taken in.
-    pub fn has_seen(&self, kind: Kind, version: u64) -> bool {
-        self.lock().seen(kind).is_some_and(|seen| seen >= version)
+    /// Has this kind been observed up to `version`? Events of one kind arrive in order, so then everything up to it is
+    /// in the index.
+    pub fn has_observed(&self, kind: Kind, version: u64) -> bool {
+        self.lock()
+            .observed(kind)
+            .is_some_and(|observed| observed >= version)
     }
 
-    /// The version of an object, if we know it.
+    /// The version of an object in the index.
     pub fn known_version(&self, kind: Kind, uid: &str) -> Option<u64> {
         let inner = self.lock();
         match kind {
@@ -228,14 +212,14 @@ impl Index {
                 .revisions
                 .get(uid)
                 .map(|revision| version_of(revision.as_ref())),
-            Kind::Claim => inner.claims.get(uid).map(|claim| version_of(claim.as_ref())),
+            Kind::Pvc => inner.pvcs.get(uid).map(|pvc| version_of(pvc.as_ref())),
         }
     }
 
-    /// The objects of a list of which we know less than the list shows; none when everything up to its version has
-    /// been taken in.
+    /// The objects that a list shows and the index does not show yet, or shows at an older version; none once the index
+    /// has observed everything up to the version of the list.
     pub fn behind(&self, listed: &Listed) -> Vec<(String, Key)> {
-        if self.has_seen(listed.kind, listed.version) {
+        if self.has_observed(listed.kind, listed.version) {
             return Vec::new();
         }
         let known = self.lock().known(listed.kind);
@@ -252,7 +236,7 @@ impl Index {
             .collect()
     }
 
-    /// Is the object gone, or on its way out?
+    /// Is the object gone or terminating?
     pub fn is_leaving(&self, kind: Kind, uid: &str) -> bool {
         let inner = self.lock();
         match kind {
@@ -262,18 +246,18 @@ impl Index {
                 .revisions
                 .get(uid)
                 .is_none_or(|r| r.metadata.deletion_timestamp.is_some()),
-            Kind::Claim => inner.claims.get(uid).is_none_or(|claim| claim.is_terminating()),
+            Kind::Pvc => inner.pvcs.get(uid).is_none_or(|pvc| pvc.is_terminating()),
         }
     }
 
-    /// A live read has shown that a stray pod is gone or not ours any more.
-    pub fn forget_stray(&self, uid: &str) {
-        self.lock().pods.forget_stray(uid);
+    /// Forgets an unwatched pod: a live read has shown that it is gone or that the CloneSet no longer controls it.
+    pub fn forget_unwatched(&self, uid: &str) {
+        self.lock().pods.forget_unwatched(uid);
     }
 
-    /// A list has shown a pod that no watch shows: it must be read live before anything is decided. False when the
-    /// pod is known already.
-    pub fn add_stray(&self, pod: Pod) -> bool {
+    /// Adds a pod that a list or a write has shown and no watch: it must be read live before anything is decided. False
+    /// when the pod is known already.
+    pub fn add_unwatched(&self, pod: Pod) -> bool {
         let mut inner = self.lock();
         let (uid, owner) = (uid_of(&pod), pod.owner().map(str::to_owned));
         let Some(owner) = owner.filter(|_| !inner.pods.owner_of.contains_key(&uid)) else {
@@ -281,19 +265,19 @@ impl Index {
         };
         inner
             .pods
-            .strays
+            .unwatched
             .entry(owner)
             .or_default()
             .insert(uid, Arc::new(pod))
             .is_none()
     }
 
-    /// Takes in a bookmark.
+    /// Records a bookmark.
     pub fn bookmark(&self, kind: Kind, version: u64) {
         self.lock().raise(kind, version);
     }
 
-    /// Drops a CloneSet that a live read did not find, unless another one has taken its name meanwhile.
+    /// Drops a CloneSet that a live read did not find, unless a new one has the same name by now.
     pub fn drop_cloneset(&self, key: &Key, uid: &str) {
         let mut inner = self.lock();
         if inner.clonesets.get(key).is_some_and(|known| known.uid() == uid) {
@@ -306,9 +290,12 @@ impl Index {
         let mut inner = self.lock();
         let owner = match kind {
             Kind::CloneSet => None,
-            Kind::Pod => inner.pods.remove(uid).or_else(|| inner.pods.forget_stray(uid)),
+            Kind::Pod => inner
+                .pods
+                .remove(uid)
+                .or_else(|| inner.pods.forget_unwatched(uid)),
             Kind::Revision => inner.revisions.remove(uid),
-            Kind::Claim => inner.claims.remove(uid),
+            Kind::Pvc => inner.pvcs.remove(uid),
         };
         inner.keys(&owner.into_iter().collect())
     }
@@ -358,9 +345,9 @@ where
 
     fn refresh(&self, object: K) -> Vec<Key> {
         let mut inner = self.lock();
-        // Unknown, although the watch has come further: it was deleted in between, and nobody would tell us again.
+        // Unknown, although the watch has come further: it was deleted in between, and no event would remove it again.
         let shelf = inner.shelf();
-        if !shelf.knows(&uid_of(&object)) && shelf.seen >= Some(version_of(&object)) {
+        if !shelf.knows(&uid_of(&object)) && shelf.observed >= Some(version_of(&object)) {
             return Vec::new();
         }
         let changed = inner.shelf().apply(object);

@@ -1,11 +1,11 @@
-//! Labels of nodes, for CloneSets that keep their pods spread by `topologySpreadConstraints`. Nodes are watched from the
-//! first such CloneSet on, so nobody else pays for it.
+//! Labels of nodes, for CloneSets whose template has `topologySpreadConstraints`. Nodes are watched from the first such
+//! CloneSet on, so that a cluster without one does not pay for it.
 //!
-//! Metadata only, and of that the name and the labels are kept. It wakes no CloneSet: labels matter when a pod has to be
-//! chosen. Where nodes may not be read (a Role cannot allow it) everything goes on without them, and within a moment.
+//! Only the names and labels of nodes are kept. A node event queues no CloneSet: labels matter only when a pod has to be
+//! chosen. Where the controller may not read nodes (a Role cannot allow it) it goes on without them.
 
 use crate::backoff;
-use crate::run::Context;
+use crate::clock::Random;
 use cloneset_plan::NodeLabels;
 use futures::{Stream, TryStreamExt as _};
 use k8s_openapi::api::core::v1::Node;
@@ -19,26 +19,26 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
-/// Time for the first list; a pass that needs labels waits no longer.
+/// Time for the first list; a reconcile that needs labels waits no longer.
 const FIRST_LOOK: Duration = Duration::from_secs(5);
-/// Time until nodes are asked for again after we were told that we may not read them.
-const AFTER_REFUSAL: Duration = Duration::from_mins(10);
+/// Time until the next list after the API server denied reading nodes.
+const AFTER_DENIAL: Duration = Duration::from_mins(10);
 
 /// A node without what we do not read.
 type NodeMeta = PartialObjectMeta<Node>;
 
-/// How far it has come.
+/// Whether labels are needed, and whether they are known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
-    /// Nobody has asked yet.
+    /// No CloneSet needs labels yet.
     Idle,
-    /// Somebody waits for the first answer.
+    /// A reconcile waits for the first list.
     Asked,
-    /// There was an answer, or none in time.
+    /// The first list is complete, was denied, or took too long.
     Answered,
 }
 
-/// What we know of nodes.
+/// The labels of nodes.
 #[derive(Debug)]
 pub struct Nodes {
     stage: watch::Sender<Stage>,
@@ -60,7 +60,7 @@ impl Nodes {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The labels of these nodes; `None` when they are not known. Who asks first waits for the first list.
+    /// The labels of these nodes; `None` when they are not known. The first call waits for the first list.
     pub async fn labels<'a>(&self, nodes: impl Iterator<Item = &'a str>) -> Option<NodeLabels> {
         self.stage.send_if_modified(|stage| {
             let is_first = *stage == Stage::Idle;
@@ -91,7 +91,7 @@ impl Nodes {
         self.stage.send_replace(Stage::Answered);
     }
 
-    fn take_in(&self, node: NodeMeta) {
+    fn apply(&self, node: NodeMeta) {
         if let (Some(known), Some(name)) = (self.lock().as_mut(), node.metadata.name.clone()) {
             known.insert(name, labels_of(node));
         }
@@ -108,14 +108,14 @@ fn labels_of(node: NodeMeta) -> Arc<BTreeMap<String, String>> {
     Arc::new(node.metadata.labels.unwrap_or_default())
 }
 
-/// Watches nodes for ever, from the moment somebody asks.
-pub async fn run(context: Arc<Context>) {
-    let mut asked = context.nodes.stage.subscribe();
-    // Cannot fail while the context lives.
+/// Watches nodes once a CloneSet needs their labels; never ends.
+pub async fn run(nodes: Arc<Nodes>, client: Client, random: Random) {
+    let mut asked = nodes.stage.subscribe();
+    // Cannot fail while `nodes` lives.
     let _ = asked.wait_for(|stage| *stage != Stage::Idle).await;
     drop(asked);
     info!("a template has topologySpreadConstraints: nodes are watched from now on, their metadata only");
-    let events = watch(context.client.clone());
+    let events = watch(client);
     let mut events = pin!(events);
     let mut listed = NodeLabels::new();
     let mut failures: u32 = 0;
@@ -123,14 +123,14 @@ pub async fn run(context: Arc<Context>) {
         match events.try_next().await {
             Ok(Some(event)) => {
                 failures = 0;
-                follow(&context.nodes, &mut listed, event);
+                follow(&nodes, &mut listed, event);
             }
             // kube's watcher never ends.
             Ok(None) => std::future::pending().await,
             Err(error) => {
                 failures = failures.saturating_add(1);
-                let delay = refused(&context.nodes, &error)
-                    .unwrap_or_else(|| backoff::WATCH.delay(failures, context.random()));
+                let delay =
+                    denied(&nodes, &error).unwrap_or_else(|| backoff::WATCH.delay(failures, random()));
                 warn!(%error, retry_in = ?delay, "cannot watch nodes");
                 tokio::time::sleep(delay).await;
             }
@@ -152,20 +152,20 @@ fn follow(nodes: &Nodes, listed: &mut NodeLabels, event: Event<NodeMeta>) {
             }
         }
         Event::InitDone => nodes.know(Some(std::mem::take(listed))),
-        Event::Apply(node) => nodes.take_in(node),
+        Event::Apply(node) => nodes.apply(node),
         Event::Delete(node) => nodes.forget(&node),
     }
 }
 
-/// Is it that we may not read nodes? Then what was known is dropped, or it would be believed for ever.
-fn refused(nodes: &Nodes, error: &watcher::Error) -> Option<Duration> {
+/// Returns the delay after the API server denied reading nodes. Drops what is known, which would never be corrected.
+fn denied(nodes: &Nodes, error: &watcher::Error) -> Option<Duration> {
     match error {
         watcher::Error::InitialListFailed(kube::Error::Api(status))
         | watcher::Error::WatchStartFailed(kube::Error::Api(status))
             if status.code == 403 =>
         {
             nodes.know(None);
-            Some(AFTER_REFUSAL)
+            Some(AFTER_DENIAL)
         }
         _ => None,
     }
@@ -226,7 +226,7 @@ mod tests {
         let status = serde_json::from_value(json!({"code": 403, "reason": "Forbidden"})).unwrap();
         let forbidden = watcher::Error::InitialListFailed(kube::Error::Api(status));
         nodes.know(Some(NodeLabels::new()));
-        assert_eq!(refused(&nodes, &forbidden), Some(AFTER_REFUSAL));
+        assert_eq!(denied(&nodes, &forbidden), Some(AFTER_DENIAL));
         assert_eq!(zones(&nodes, &["a"]).await, Value::Null);
     }
 }

@@ -1,8 +1,9 @@
-//! Objects of one kind by the CloneSet that controls them: one shelf of the index.
+//! The objects of one kind by the CloneSet that controls them: one part of the index.
 //!
-//! A plain structure: it neither locks nor wakes. Whatever changes gives back the UIDs of the owners concerned.
+//! A plain structure: it neither locks nor queues. Every change returns the UIDs of the owners concerned.
 
-use crate::cache::index::{Key, Kind, Versions};
+use crate::cache::listed::Versions;
+use crate::key::{Key, Kind};
 use cloneset_status::{Claim, Pod, Revision};
 use kube::Resource;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -23,11 +24,11 @@ pub fn version_of(object: &impl Resource) -> u64 {
 pub struct Owned<K> {
     pub(crate) by_owner: HashMap<String, BTreeMap<String, Arc<K>>>,
     pub(crate) owner_of: HashMap<String, String>,
-    /// Objects that left the watch without having been deleted as far as we know, by owner and UID: only a live
-    /// read tells whether they are gone or have lost the label they are watched by.
-    pub(crate) strays: HashMap<String, BTreeMap<String, Arc<K>>>,
-    /// The highest resourceVersion seen, from lists, events and bookmarks; `None` before the first list.
-    pub(crate) seen: Option<u64>,
+    /// Objects that left the watch without an event that shows them deleted, by owner and UID. Only a live read shows
+    /// whether they are gone or have lost the label that the watch selects.
+    pub(crate) unwatched: HashMap<String, BTreeMap<String, Arc<K>>>,
+    /// The highest resourceVersion observed, from lists, events and bookmarks; `None` before the first list.
+    pub(crate) observed: Option<u64>,
 }
 
 impl<K> Default for Owned<K> {
@@ -35,8 +36,8 @@ impl<K> Default for Owned<K> {
         Self {
             by_owner: HashMap::new(),
             owner_of: HashMap::new(),
-            strays: HashMap::new(),
-            seen: None,
+            unwatched: HashMap::new(),
+            observed: None,
         }
     }
 }
@@ -45,15 +46,15 @@ impl<K> Default for Owned<K> {
 pub trait Dependent: Resource<DynamicType = ()> + Send + Sync + 'static {
     /// Which kind it is.
     const KIND: Kind;
-    /// Can it leave the watch while it lives? True of what is watched by a label that anybody may remove.
-    const CAN_STRAY: bool;
+    /// Must an object that left the watch be looked for? A user may have removed the label that the watch selects.
+    const MAY_LOSE_LABEL: bool;
     /// UID of the CloneSet that controls it.
     fn owner(&self) -> Option<&str>;
 }
 
 impl Dependent for Pod {
     const KIND: Kind = Kind::Pod;
-    const CAN_STRAY: bool = true;
+    const MAY_LOSE_LABEL: bool = true;
     fn owner(&self) -> Option<&str> {
         self.controlling_cloneset()
     }
@@ -61,16 +62,16 @@ impl Dependent for Pod {
 
 impl Dependent for Revision {
     const KIND: Kind = Kind::Revision;
-    const CAN_STRAY: bool = false;
+    const MAY_LOSE_LABEL: bool = false;
     fn owner(&self) -> Option<&str> {
         self.controlling_cloneset()
     }
 }
 
-/// A claim that lost its label is out of the game: its pod has it all the same, and nobody deletes it.
+/// A PVC that lost its label is not looked for: its pod uses it all the same, and the controller never deletes it.
 impl Dependent for Claim {
-    const KIND: Kind = Kind::Claim;
-    const CAN_STRAY: bool = false;
+    const KIND: Kind = Kind::Pvc;
+    const MAY_LOSE_LABEL: bool = false;
     fn owner(&self) -> Option<&str> {
         self.controlling_cloneset()
     }
@@ -82,7 +83,7 @@ pub(crate) fn uid_of(object: &impl Resource) -> String {
 }
 
 impl<K: Dependent> Owned<K> {
-    /// Takes in an object; gives the owners whose view changed. Older versions than the one known are ignored.
+    /// Adds or updates an object and returns the owners concerned. A version older than the known one is ignored.
     pub(crate) fn apply(&mut self, object: K) -> BTreeSet<String> {
         let uid = uid_of(&object);
         let known = self
@@ -93,7 +94,7 @@ impl<K: Dependent> Owned<K> {
             return BTreeSet::new();
         }
         let mut changed: BTreeSet<String> = self.remove(&uid).into_iter().collect();
-        changed.extend(self.forget_stray(&uid));
+        changed.extend(self.forget_unwatched(&uid));
         if let Some(owner) = object.owner().map(str::to_owned) {
             self.owner_of.insert(uid.clone(), owner.clone());
             self.by_owner
@@ -116,13 +117,13 @@ impl<K: Dependent> Owned<K> {
         Some(owner)
     }
 
-    /// Takes in that an object left the watch. `last` is how the watch showed it at the end, if it did.
+    /// Removes an object that left the watch. `last` is the object as the watch showed it last, if it did.
     pub(crate) fn leave(&mut self, uid: &str, last: Option<&K>) -> Option<String> {
         let known = self.get(uid).cloned();
         let owner = self.remove(uid)?;
         let was_deleted = last.is_some_and(|last| last.meta().deletion_timestamp.is_some());
-        if let Some(known) = known.filter(|_| K::CAN_STRAY && !was_deleted) {
-            self.strays
+        if let Some(known) = known.filter(|_| K::MAY_LOSE_LABEL && !was_deleted) {
+            self.unwatched
                 .entry(owner.clone())
                 .or_default()
                 .insert(uid.to_owned(), known);
@@ -130,23 +131,23 @@ impl<K: Dependent> Owned<K> {
         Some(owner)
     }
 
-    pub(crate) fn forget_stray(&mut self, uid: &str) -> Option<String> {
+    pub(crate) fn forget_unwatched(&mut self, uid: &str) -> Option<String> {
         let owner = self
-            .strays
+            .unwatched
             .iter()
-            .find(|(_, strays)| strays.contains_key(uid))?
+            .find(|(_, unwatched)| unwatched.contains_key(uid))?
             .0
             .clone();
-        if let Some(strays) = self.strays.get_mut(&owner) {
-            strays.remove(uid);
-            if strays.is_empty() {
-                self.strays.remove(&owner);
+        if let Some(unwatched) = self.unwatched.get_mut(&owner) {
+            unwatched.remove(uid);
+            if unwatched.is_empty() {
+                self.unwatched.remove(&owner);
             }
         }
         Some(owner)
     }
 
-    /// Takes in a complete list; what is not in it has left.
+    /// Replaces everything by a complete list; what is not in it has left.
     pub(crate) fn replace(&mut self, objects: Vec<K>) -> BTreeSet<String> {
         let listed: BTreeSet<String> = objects.iter().map(uid_of).collect();
         let vanished: Vec<String> = self

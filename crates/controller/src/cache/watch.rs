@@ -1,12 +1,14 @@
-//! The list-and-watch loop: keeps one kind of the index up to date for ever.
+//! The list-and-watch loop: keeps one kind of objects in the index up to date.
 //!
-//! Ours, because kube-runtime's watcher swallows bookmarks and list versions, which reading one's own writes needs
-//! (`design.md` 4). It never decides anything; it feeds a sink and wakes CloneSets.
+//! Our own, because kube-runtime's watcher hides bookmarks and list versions, which pending writes need. It decides
+//! nothing: it updates the index and queues the CloneSets concerned.
 
 use crate::backoff;
-use crate::cache::index::{Index, Kind, Sink};
-use crate::run::Context;
-use crate::telemetry::metrics::ResourceLabel;
+use crate::cache::index::{Index, Sink};
+use crate::cache::wake::Wake;
+use crate::clock::Random;
+use crate::key::Kind;
+use crate::telemetry::metrics::cache::CacheMetrics;
 use cloneset_api::names::labels;
 use futures::{StreamExt as _, TryStreamExt as _};
 use kube::api::{ListParams, WatchEvent, WatchParams};
@@ -36,10 +38,10 @@ enum Ended {
     Relist,
 }
 
-/// Pods are watched by this label, so that foreign ones never reach us.
+/// Pods are watched by this label, so that other pods never reach the controller.
 pub const POD_LABEL: &str = labels::INSTANCE_ID;
-/// Claims likewise.
-pub const CLAIM_LABEL: &str = labels::INSTANCE_ID;
+/// PVCs likewise.
+pub const PVC_LABEL: &str = labels::INSTANCE_ID;
 /// Revisions likewise.
 pub const REVISION_LABEL: &str = labels::REVISION_HASH;
 
@@ -54,6 +56,19 @@ where
     } else {
         Api::namespaced(client, namespace)
     }
+}
+
+/// Where every watch puts what it observes.
+#[derive(Clone)]
+pub struct Feed {
+    /// The index to update.
+    pub index: Arc<Index>,
+    /// Queues the CloneSets concerned.
+    pub wake: Wake,
+    /// Counts lists and events that cannot be read.
+    pub metrics: CacheMetrics,
+    /// Spreads retries.
+    pub random: Random,
 }
 
 /// What is watched, and by which labels.
@@ -71,35 +86,29 @@ where
     K: Clone + DeserializeOwned + Debug + Resource + Send + Sync + 'static,
     Index: Sink<K>,
 {
-    /// Runs for ever.
-    pub async fn run(self, context: Arc<Context>) {
+    /// Lists and watches; never ends.
+    pub async fn run(self, feed: Feed) {
         let mut failures: u32 = 0;
         loop {
-            match self.list(&context).await {
+            match self.list(&feed).await {
                 Ok(version) => {
                     let started = Instant::now();
-                    self.follow(&context, version).await;
-                    context.metrics.relists.get_or_create(&self.label()).inc();
+                    self.follow(&feed, version).await;
+                    feed.metrics.count_relist(self.kind);
                     if started.elapsed() >= STEADY {
                         failures = 0;
                         continue;
                     }
                     failures = failures.saturating_add(1);
-                    tokio::time::sleep(backoff::WATCH.delay(failures, context.random())).await;
+                    tokio::time::sleep(backoff::WATCH.delay(failures, (feed.random)())).await;
                 }
                 Err(error) => {
                     failures = failures.saturating_add(1);
-                    let delay = backoff::WATCH.delay(failures, context.random());
+                    let delay = backoff::WATCH.delay(failures, (feed.random)());
                     warn!(resource = self.kind.resource(), %error, retry_in = ?delay, "{}", self.advice(&error));
                     tokio::time::sleep(delay).await;
                 }
             }
-        }
-    }
-
-    fn label(&self) -> ResourceLabel {
-        ResourceLabel {
-            resource: self.kind.resource(),
         }
     }
 
@@ -116,7 +125,7 @@ where
     }
 
     /// A consistent list (no resourceVersion): nothing older than now.
-    async fn list(&self, context: &Context) -> Result<String, ListError> {
+    async fn list(&self, feed: &Feed) -> Result<String, ListError> {
         let mut params = ListParams::default();
         if let Some(labels) = self.labels {
             params = params.labels(labels);
@@ -131,28 +140,29 @@ where
             version,
             "listed"
         );
-        context.wake(context.index.replace(list.items, version.parse().unwrap_or(0)));
+        feed.wake
+            .wake(feed.index.replace(list.items, version.parse().unwrap_or(0)));
         Ok(version)
     }
 
     /// Watches from `version` until only a new list helps.
-    async fn follow(&self, context: &Context, mut version: String) {
+    async fn follow(&self, feed: &Feed, mut version: String) {
         let mut failures: u32 = 0;
         loop {
             let started = Instant::now();
-            match self.watch(context, &mut version).await {
+            match self.watch(feed, &mut version).await {
                 Ended::Relist => return,
                 // The server ends every watch after a while; on a quiet one the version need not have moved.
                 Ended::Resume if started.elapsed() >= STEADY => failures = 0,
                 Ended::Resume => {
                     failures = failures.saturating_add(1);
-                    tokio::time::sleep(backoff::WATCH.delay(failures, context.random())).await;
+                    tokio::time::sleep(backoff::WATCH.delay(failures, (feed.random)())).await;
                 }
             }
         }
     }
 
-    async fn watch(&self, context: &Context, version: &mut String) -> Ended {
+    async fn watch(&self, feed: &Feed, version: &mut String) -> Ended {
         let mut params = WatchParams::default().timeout(WATCH_SECONDS);
         if let Some(labels) = self.labels {
             params = params.labels(labels);
@@ -179,37 +189,36 @@ where
                 Ok(None) => return Ended::Resume,
                 Ok(Some(event)) => event,
             };
-            if let Some(ended) = self.take_in(context, event, version) {
+            if let Some(ended) = self.apply(feed, event, version) {
                 return ended;
             }
         }
     }
 
-    /// Feeds one event to the index.
-    fn take_in(
+    /// Applies one event to the index.
+    fn apply(
         &self,
-        context: &Context,
+        feed: &Feed,
         event: Result<WatchEvent<K>, kube::Error>,
         version: &mut String,
     ) -> Option<Ended> {
         let mut advance = |object: &K| {
-            if let Some(seen) = &object.meta().resource_version {
-                version.clone_from(seen);
+            if let Some(latest) = &object.meta().resource_version {
+                version.clone_from(latest);
             }
         };
         match event {
             Ok(WatchEvent::Added(object) | WatchEvent::Modified(object)) => {
                 advance(&object);
-                context.wake(context.index.apply(object));
+                feed.wake.wake(feed.index.apply(object));
             }
             Ok(WatchEvent::Deleted(object)) => {
                 advance(&object);
-                context.wake(context.index.delete(object));
+                feed.wake.wake(feed.index.delete(object));
             }
             Ok(WatchEvent::Bookmark(bookmark)) => {
                 version.clone_from(&bookmark.metadata.resource_version);
-                let seen = version.parse().unwrap_or(0);
-                context.index.bookmark(self.kind, seen);
+                feed.index.bookmark(self.kind, version.parse().unwrap_or(0));
             }
             Ok(WatchEvent::Error(status)) if status.code == 410 => return Some(Ended::Relist),
             Ok(WatchEvent::Error(status)) => {
@@ -222,7 +231,7 @@ where
             }
             Err(kube::Error::SerdeError(error)) => {
                 // One event that cannot be read must not stop the others; what it was about shows at the next list.
-                context.metrics.unreadable.get_or_create(&self.label()).inc();
+                feed.metrics.count_unreadable(self.kind);
                 warn!(resource = self.kind.resource(), %error, "an event cannot be read");
                 return Some(Ended::Relist);
             }

@@ -1,66 +1,23 @@
 //! Leader election by a Lease.
 //!
-//! Another leader's expiry is measured by watching its Lease stay unchanged on *our* monotonic clock, never by
-//! comparing wall clocks. Our own right to write ends a renew deadline after the last renewal was *sent*; it is
-//! checked before every write (`design.md` 4). What is written while leading is none of this file's business.
+//! Another leader's Lease has expired once it has stayed unchanged for its duration on this replica's own monotonic clock;
+//! wall clocks are never compared. This replica's right to write ends a renew deadline after the last renewal was *sent*.
+//! This file writes nothing but the Lease.
 
-use crate::run::Context;
+use crate::clock::Clock;
+use crate::leader::leadership::Leadership;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::PostParams;
 use kube::{Api, Client};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
-/// A standby looks so often in the time in which a leader renews once. How late it notices a renewal or a release is
-/// time in which nobody leads.
+/// How often a standby reads the Lease while the leader renews it once. A release that it notices late is time without a
+/// leader.
 const LOOKS_PER_RENEWAL: u32 = 4;
-
-/// Until when this replica may write.
-#[derive(Debug, Default)]
-pub struct Leadership {
-    /// `None` while not leading; far in the future without election.
-    until: Mutex<Option<Instant>>,
-    term: AtomicU64,
-}
-
-impl Leadership {
-    fn lock(&self) -> MutexGuard<'_, Option<Instant>> {
-        self.until.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Time left in which a write may be sent; `None` when it may not.
-    pub fn time_left(&self) -> Option<Duration> {
-        let until = (*self.lock())?;
-        Some(until.saturating_duration_since(Instant::now())).filter(|left| !left.is_zero())
-    }
-
-    /// Leads until `until`; true when a term begins: it did not lead, or its right to write had lapsed, so that work
-    /// may have been passed over.
-    pub fn extend(&self, until: Instant) -> bool {
-        let mut stored = self.lock();
-        let begins = stored.is_none_or(|old| old <= Instant::now());
-        *stored = Some(until);
-        if begins {
-            self.term.fetch_add(1, Ordering::Relaxed);
-        }
-        begins
-    }
-
-    /// How often this process has become the leader.
-    pub fn term(&self) -> u64 {
-        self.term.load(Ordering::Relaxed)
-    }
-
-    /// Stops leading; gives whether it led before.
-    pub fn end(&self) -> bool {
-        self.lock().take().is_some()
-    }
-}
 
 /// Names and times of the election.
 #[derive(Clone, Debug)]
@@ -79,7 +36,7 @@ pub struct Election {
     pub retry_period: Duration,
 }
 
-/// A Lease as last read, and since when it has stood unchanged.
+/// A Lease as last read, and since when it has been unchanged.
 #[derive(Clone, Debug)]
 struct Observation {
     lease: Lease,
@@ -103,19 +60,14 @@ impl Candidate {
         }
     }
 
-    /// Gets and keeps the Lease, for ever.
-    pub async fn run(&mut self, context: &Arc<Context>) {
+    /// Acquires and renews the Lease; never ends.
+    pub async fn run(&mut self, leadership: &Leadership, clock: &Clock) {
         loop {
             let started = Instant::now();
             let mut pause = self.election.retry_period;
-            match tokio::time::timeout(
-                self.election.retry_period * 2,
-                self.attempt(started, context.now()),
-            )
-            .await
-            {
+            match tokio::time::timeout(self.election.retry_period * 2, self.attempt(started, clock())).await {
                 Ok(Ok(true)) => {
-                    if context.lead_until(started + self.election.renew_deadline) {
+                    if leadership.extend(started + self.election.renew_deadline) {
                         info!(
                             lease = self.election.name,
                             identity = self.election.identity,
@@ -124,7 +76,7 @@ impl Candidate {
                     }
                 }
                 Ok(Ok(false)) => {
-                    Self::step_down(context, "another replica holds the Lease");
+                    Self::step_down(leadership, "another replica holds the Lease");
                     pause = self.until_next_look(Instant::now());
                 }
                 Ok(Err(reason)) => {
@@ -139,14 +91,14 @@ impl Candidate {
                     self.doubt();
                 }
             }
-            if context.leadership.time_left().is_none() {
-                Self::step_down(context, "the Lease was not renewed before its deadline");
+            if leadership.time_left().is_none() {
+                Self::step_down(leadership, "the Lease was not renewed before its deadline");
             }
             tokio::time::sleep(pause).await;
         }
     }
 
-    /// While somebody else leads: not later than the moment at which the Lease may be taken.
+    /// While another replica leads: no later than the moment at which the Lease may be taken.
     fn until_next_look(&self, now: Instant) -> Duration {
         let often = self.election.retry_period / LOOKS_PER_RENEWAL;
         let left = self
@@ -157,8 +109,8 @@ impl Candidate {
             .map_or(often, |left| left.min(often))
     }
 
-    /// After a failure: a Lease of our own must be read again before it is renewed. Somebody else's keeps the time
-    /// since when it stands unchanged, or a few failed reads would put off its expiry for ever.
+    /// After a failure, a Lease of our own must be read again before it is renewed. For another replica's, the time since
+    /// when it is unchanged is kept, or a few failed reads would put off its expiry without end.
     fn doubt(&mut self) {
         if self
             .observed
@@ -169,8 +121,8 @@ impl Candidate {
         }
     }
 
-    fn step_down(context: &Context, why: &str) {
-        if context.leadership.end() {
+    fn step_down(leadership: &Leadership, why: &str) {
+        if leadership.end() {
             warn!(why, "no longer leading");
         }
     }
@@ -182,7 +134,7 @@ impl Candidate {
                 error!(lease, %reason, "the service account needs get, create and update on leases");
             }
             kube::Error::Api(status) if status.is_conflict() => {
-                debug!(lease, "somebody else wrote the Lease");
+                debug!(lease, "another replica wrote the Lease");
             }
             _ => warn!(lease, %reason, "the Lease could not be read or written"),
         }
@@ -210,7 +162,7 @@ impl Candidate {
             return Ok(false);
         }
         let lease = self.lease_to_hold(Some(&seen.lease), wall);
-        // The resourceVersion inside makes this fail if anybody was faster.
+        // The resourceVersion inside makes this a conflict if another replica was faster.
         let held = self
             .api
             .replace(&self.election.name, &PostParams::default(), &lease)
@@ -268,7 +220,7 @@ impl Candidate {
         lease
     }
 
-    /// Gives the Lease up, so that another replica need not wait for it to expire.
+    /// Releases the Lease, so that another replica need not wait for it to expire.
     pub async fn release(mut self, wall: Timestamp) {
         let Some(Observation { mut lease, .. }) =
             self.observed.take().filter(|seen| self.is_mine(&seen.lease))
@@ -290,7 +242,7 @@ impl Candidate {
     }
 }
 
-/// The duration as the Lease can hold it: rounded up, so that nobody waits for a shorter time than we count on.
+/// The duration as the Lease can hold it: rounded up, so that no replica waits for a shorter time than the leader writes.
 fn whole_seconds(duration: Duration) -> u64 {
     duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
 }
@@ -305,7 +257,7 @@ pub(crate) fn holder(lease: &Lease) -> Option<&str> {
         .filter(|holder| !holder.is_empty())
 }
 
-/// How long a Lease must stand unchanged before somebody else may take it.
+/// How long a Lease must stay unchanged before another replica may take it.
 pub(crate) fn time_to_expiry(lease: &Lease) -> Duration {
     let held = lease.spec.as_ref().filter(|_| holder(lease).is_some());
     let seconds = held.and_then(|spec| spec.lease_duration_seconds).unwrap_or(0);
@@ -333,22 +285,5 @@ mod tests {
         assert_eq!(time_to_expiry(&held_by("")), Duration::ZERO);
         assert_eq!(time_to_expiry(&Lease::default()), Duration::ZERO);
         assert_eq!(time_to_expiry(&held_by("other")), Duration::from_secs(15));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_right_to_write_ends_at_the_deadline_by_itself() {
-        let leadership = Leadership::default();
-        assert_eq!(leadership.time_left(), None);
-        assert!(leadership.extend(Instant::now() + Duration::from_secs(10)));
-        assert_eq!(leadership.time_left(), Some(Duration::from_secs(10)));
-        tokio::time::advance(Duration::from_secs(10)).await;
-        assert_eq!(leadership.time_left(), None);
-        assert!(
-            leadership.extend(Instant::now() + Duration::from_secs(10)),
-            "work was passed over meanwhile, so a term begins"
-        );
-        assert!(!leadership.extend(Instant::now() + Duration::from_secs(10)));
-        assert!(leadership.end(), "it still has to be told");
-        assert!(!leadership.end());
     }
 }

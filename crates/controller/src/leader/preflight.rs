@@ -1,12 +1,12 @@
-//! What must be out of the way before this process takes part in the election: a CRD that it cannot write through,
-//! and Kruise's manager, which would handle the same CloneSets.
+//! The preflight check before leader election: the CRD must be one that this controller can write through, and
+//! kruise-manager, which would reconcile the same CloneSets, must not be running.
 //!
-//! Helm looks for the same when it installs, but not with `helm template` or GitOps. Looked at before the first term
-//! only: who has led may go on. Reads, and never writes; what it may not read it takes to be fine, with a warning.
+//! The Helm chart checks the same when it is installed, but not with `helm template` or GitOps. The check runs before
+//! the first term only. It reads and never writes; what the controller may not read is assumed to be fine, with a warning.
 
+use crate::clock::Clock;
 use crate::leader::lease::{holder, time_to_expiry};
 use crate::live::{self, ReadError};
-use crate::run::Context;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::{Api, Client};
@@ -17,59 +17,59 @@ use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 const CRD: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/clonesets.apps.kruise.io";
-/// The version that we speak.
+/// The version that this controller serves.
 const VERSION: &str = "v1alpha1";
-/// Where Kruise's manager has its Lease unless told otherwise.
+/// Where kruise-manager has its Lease by default.
 const KRUISE_NAMESPACE: &str = "kruise-system";
 const KRUISE_LEASE: &str = "kruise-manager";
-/// Between two looks at something that is in the way.
-const AGAIN: Duration = Duration::from_secs(30);
-/// Between two looks of which the first got no answer.
-const SOON: Duration = Duration::from_secs(5);
-/// A Lease this old is not worth watching: no clock that a certificate is judged by is that wrong.
+/// Time between two checks while something blocks the controller.
+const RECHECK: Duration = Duration::from_secs(30);
+/// Time between two checks when the first got no answer.
+const RETRY: Duration = Duration::from_secs(5);
+/// A Lease this old is not worth watching: a clock that far off would fail to verify certificates.
 const LONG_DEAD: SignedDuration = SignedDuration::from_mins(10);
 
-/// Whether the way is clear, and if not, what is in it.
+/// What blocks this replica from leader election, if anything.
 #[derive(Debug)]
-pub struct Clearance(Mutex<Option<String>>);
+pub struct Preflight(Mutex<Option<String>>);
 
-impl Default for Clearance {
+impl Default for Preflight {
     fn default() -> Self {
         Self(Mutex::new(Some("nobody has looked yet".to_owned())))
     }
 }
 
-impl Clearance {
-    /// What is in the way.
-    pub fn obstacle(&self) -> Option<String> {
+impl Preflight {
+    /// What blocks this replica.
+    pub fn blocker(&self) -> Option<String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn set(&self, obstacle: Option<String>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = obstacle;
+    fn set(&self, blocker: Option<String>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = blocker;
     }
 
-    /// Waits until the way is clear. `acknowledged`: Kruise's manager may be alive.
-    pub async fn wait(&self, context: &Context, acknowledged: bool) {
-        let mut lookout = Lookout {
-            client: context.client.clone(),
+    /// Waits until nothing blocks this replica. `acknowledged`: kruise-manager may be running.
+    pub async fn wait(&self, client: Client, clock: &Clock, acknowledged: bool) {
+        let mut check = Check {
+            client,
             acknowledged,
             lease: None,
         };
         loop {
-            let pause = match lookout.look(Instant::now(), context.now()).await {
+            let pause = match check.run(Instant::now(), clock()).await {
                 Ok(None) => break,
-                Ok(Some(obstacle)) => {
-                    error!(%obstacle, "not taking part in the election, writing nothing");
-                    self.set(Some(obstacle.to_string()));
-                    AGAIN
+                Ok(Some(blocker)) => {
+                    error!(%blocker, "not taking part in the election, writing nothing");
+                    self.set(Some(blocker.to_string()));
+                    RECHECK
                 }
                 Err(reason) => {
                     warn!(%reason, "cannot tell yet whether this controller may write");
                     self.set(Some(format!(
                         "cannot tell yet whether this controller may write: {reason}"
                     )));
-                    SOON
+                    RETRY
                 }
             };
             tokio::time::sleep(pause).await;
@@ -79,9 +79,9 @@ impl Clearance {
     }
 }
 
-/// Something in the way, with what to do about it.
+/// What blocks this replica, and what to do about it.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-enum Obstacle {
+enum Blocker {
     #[error(
         "there is no CRD clonesets.apps.kruise.io. Install it: helm upgrade with crds.install=true, or the chart \
          cloneset-crds"
@@ -113,7 +113,7 @@ enum Obstacle {
 
 const GUIDE: &str = "https://github.com/cloneset/cloneset/blob/main/docs/how-to/replace-kruise.md";
 
-/// The few fields of the CRD that matter: one with others than we know must not keep us from starting.
+/// The few fields of the CRD that matter: unknown fields must not keep the controller from starting.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Crd {
@@ -148,23 +148,23 @@ struct CrdStatus {
 }
 
 impl Crd {
-    fn obstacle(&self) -> Option<Obstacle> {
+    fn blocker(&self) -> Option<Blocker> {
         let others = self.status.stored_versions.iter().filter(|it| *it != VERSION);
         let others: Vec<&str> = others.map(String::as_str).collect();
         let serves = |version: &CrdVersion| version.name == VERSION && version.served;
         if !others.is_empty() {
-            Some(Obstacle::Stored(others.join(", ")))
+            Some(Blocker::Stored(others.join(", ")))
         } else if self.spec.conversion.strategy == "Webhook" {
-            Some(Obstacle::Converted)
+            Some(Blocker::Converted)
         } else if !self.spec.versions.iter().any(serves) {
-            Some(Obstacle::NotServed)
+            Some(Blocker::NotServed)
         } else {
             None
         }
     }
 }
 
-/// What an answer told.
+/// The answer to a read.
 enum Answer<T> {
     Found(T),
     Nothing,
@@ -185,15 +185,15 @@ impl<T> Answer<T> {
     }
 }
 
-/// Looks, and remembers since when Kruise's Lease stands as it does.
-struct Lookout {
+/// One check after another; remembers since when kruise-manager's Lease has been unchanged.
+struct Check {
     client: Client,
     acknowledged: bool,
     lease: Option<(Option<String>, Instant)>,
 }
 
-impl Lookout {
-    async fn look(&mut self, now: Instant, wall: Timestamp) -> Result<Option<Obstacle>, ReadError> {
+impl Check {
+    async fn run(&mut self, now: Instant, wall: Timestamp) -> Result<Option<Blocker>, ReadError> {
         let crd = self.crd().await?;
         if crd.is_some() || self.acknowledged {
             return Ok(crd);
@@ -201,13 +201,13 @@ impl Lookout {
         self.kruise(now, wall).await
     }
 
-    async fn crd(&self) -> Result<Option<Obstacle>, ReadError> {
+    async fn crd(&self) -> Result<Option<Blocker>, ReadError> {
         let request = http::Request::get(CRD).body(Vec::new());
         let request = request.map_err(|error| ReadError::Api(Box::new(kube::Error::HttpError(error))))?;
         let read = live::within(self.client.request::<Crd>(request)).await;
         match Answer::of(read)? {
-            Answer::Found(crd) => Ok(crd.obstacle()),
-            Answer::Nothing => Ok(Some(Obstacle::NoCrd)),
+            Answer::Found(crd) => Ok(crd.blocker()),
+            Answer::Nothing => Ok(Some(Blocker::NoCrd)),
             Answer::Forbidden => {
                 warn!(
                     "no right to read the CRD clonesets.apps.kruise.io, as is normal with one namespace only. It \
@@ -218,7 +218,7 @@ impl Lookout {
         }
     }
 
-    async fn kruise(&mut self, now: Instant, wall: Timestamp) -> Result<Option<Obstacle>, ReadError> {
+    async fn kruise(&mut self, now: Instant, wall: Timestamp) -> Result<Option<Blocker>, ReadError> {
         let leases: Api<Lease> = Api::namespaced(self.client.clone(), KRUISE_NAMESPACE);
         let read = live::within(leases.get(KRUISE_LEASE)).await;
         match Answer::of(read)? {
@@ -234,9 +234,9 @@ impl Lookout {
         }
     }
 
-    /// A Lease that was renewed lately counts as that of a living manager until it has stood unchanged, on our own
-    /// clock, for as long as it lasts. Kruise does not give it up when it ends.
-    fn alive(&mut self, lease: &Lease, now: Instant, wall: Timestamp) -> Option<Obstacle> {
+    /// A Lease that was renewed lately counts as that of a running manager until it has been unchanged for its duration
+    /// on our own clock. Kruise does not release it when it ends.
+    fn alive(&mut self, lease: &Lease, now: Instant, wall: Timestamp) -> Option<Blocker> {
         let holder = holder(lease)?;
         let renewed = lease.spec.as_ref()?.renew_time.as_ref().map(|time| time.0);
         if renewed.is_some_and(|time| wall.duration_since(time) > LONG_DEAD) {
@@ -251,7 +251,7 @@ impl Lookout {
         if now.duration_since(since) > time_to_expiry(lease) {
             return None;
         }
-        Some(Obstacle::Kruise {
+        Some(Blocker::Kruise {
             holder: holder.to_owned(),
             renewed: renewed.map_or_else(|| "an unknown time".to_owned(), |time| time.to_string()),
         })

@@ -1,21 +1,24 @@
-//! The third step of a pass: do what the plan says.
+//! The third step of a reconcile: do what the plan says.
 //!
-//! The revision first; then everything else, side by side and bounded, creations in batches of 1, 2, 4, …. One
-//! pod's failure never stops the others, with two exceptions: a batch with a failure is the last of its kind, and
-//! nothing more is sent once the API server asks to come back later or does not answer. How one write is made is
-//! `perform`'s business; nothing about pods is decided here.
+//! The revision first; then everything else, side by side and bounded, creations in batches of 1, 2, 4, …. One pod's
+//! failure never stops the others, with two exceptions: a batch with a failure is the last one of creations, and nothing
+//! more is sent once the API server throttles or does not answer. How a write is made is decided in `write`; nothing
+//! about pods is decided here.
 
-use crate::backoff::{self, Backoff};
-use crate::cache::index::Kind;
-use crate::cache::pending::{Expect, Mark};
-use crate::reconcile::backoffs::{Task, Work};
+use crate::backoff::Backoff;
+use crate::cache::pending::{Expect, PendingWrite};
+use crate::key::Kind;
+use crate::queue::Queue;
+use crate::reconcile::backoffs::BackoffKey;
+use crate::reconcile::failure::Failure;
 use crate::reconcile::memory::Memory;
-use crate::run::Context;
-use crate::write::dry_run;
-use crate::write::perform::{Written, create_revision, perform, update_revision};
-use crate::write::writer::WriteError;
-use cloneset_api::CloneSet;
-use cloneset_plan::{Action, DeleteReason, NewPod, OutReason, Plan, RevisionWrite};
+use crate::write::dry_run::{NOT_SUPPORTED, dry_run};
+use crate::write::error::WriteError;
+use crate::write::owner::Owner;
+use crate::write::perform::perform;
+use crate::write::revisions;
+use crate::write::written::Written;
+use cloneset_plan::{Action, ActionKind, DeleteReason, NewPod, OutReason, Plan, RevisionWrite};
 use cloneset_status::Runaway;
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _};
@@ -24,7 +27,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::time::Instant;
 use tracing::debug;
 
-/// Writes of one CloneSet under way at once; all CloneSets together share the client's slots.
+/// Writes of one CloneSet under way at once; all CloneSets together share the writer's slots.
 const SIDE_BY_SIDE: usize = 16;
 
 /// What acting changed.
@@ -34,144 +37,59 @@ pub struct Acted {
     pub created: Vec<(String, String)>,
     /// Pods deleted, and why.
     pub deleted: Vec<(String, DeleteReason)>,
-    /// Pods changed in place, with the revisions they are led to.
+    /// Pods changed in place, with the revisions they are updated to.
     pub changed: Vec<(String, String)>,
-    /// Pods that hook `preDelete` holds from now on, and why they are to be deleted.
+    /// Pods whose deletion hook `preDelete` holds from now on, and why they are to be deleted.
     pub held: Vec<(String, DeleteReason)>,
     /// PVCs deleted.
-    pub claims_deleted: Vec<String>,
-    /// Names taken off `podsToDelete` that are those of no pod.
+    pub pvcs_deleted: Vec<String>,
+    /// Names removed from `podsToDelete` that are those of no pod.
     pub unknown_names: Vec<String>,
-    /// Writes that did not succeed.
-    pub failed: Vec<(Attempt, WriteError)>,
-    /// The kinds of work of which something succeeded.
-    pub done: BTreeSet<Work>,
-    /// The name of the new revision is taken by other content.
+    /// Writes that failed.
+    pub failed: Vec<Failure>,
+    /// The kinds of actions of which one succeeded.
+    pub done: BTreeSet<ActionKind>,
+    /// A revision with other content has the name of the new revision.
     pub name_collision: bool,
-    /// A pod that was stored otherwise than it was sent.
+    /// A pod was stored without what ties it to its CloneSet.
     pub altered: Option<Runaway>,
 }
 
 impl Acted {
-    /// What else is to be reported of an action that succeeded.
-    fn note(&mut self, action: &Action) {
+    /// Records what is to be reported of an action that succeeded.
+    fn record(&mut self, action: &Action) {
+        self.done.insert(action.kind());
         match action {
+            Action::DeletePod(pod) => self.deleted.push((pod.name.clone(), pod.why)),
+            Action::ChangeInPlace(pod) => self.changed.push((pod.name.clone(), pod.revision.clone())),
             Action::TakeOutOfService(pod) => {
                 if let OutReason::DeletionHook(why) = pod.why {
                     self.held.push((pod.name.clone(), why));
                 }
             }
-            Action::DeleteClaim(claim) => self.claims_deleted.push(claim.name.clone()),
+            Action::DeleteClaim(pvc) => self.pvcs_deleted.push(pvc.name.clone()),
             Action::PruneNames(names) => self.unknown_names.extend(names.unknown.iter().cloned()),
             _ => {}
         }
     }
 
-    /// What failed for another reason than a lost race, and how it backs off: with one object only, where it is the
-    /// object that was refused.
-    pub fn failed_tasks(&self) -> BTreeMap<Task, Backoff> {
-        let mut tasks = BTreeMap::new();
-        for (attempt, error) in &self.failed {
-            let (task, backoff) = match error {
-                WriteError::Raced(_)
-                | WriteError::Gone(_)
-                | WriteError::AlreadyExists
-                | WriteError::Withheld => continue,
-                WriteError::Refused(_) | WriteError::Malformed(_) => (attempt.task(), backoff::OBJECT),
-                WriteError::OverQuota(_) => (attempt.work().into(), backoff::QUOTA),
-                _ => (attempt.work().into(), backoff::OBJECT),
-            };
-            tasks.insert(task, backoff);
-        }
-        tasks
+    /// What backs off because of the failures, and how.
+    pub fn backoffs(&self) -> BTreeMap<BackoffKey, Backoff> {
+        self.failed.iter().filter_map(Failure::backoff).collect()
     }
 }
 
-/// What was attempted, for events and conditions.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Attempt {
-    /// Writing a revision.
-    Revision(String),
-    /// Trying out a pod of a revision.
-    Rehearsal(String),
-    /// Creating a claim.
-    CreateClaim(String),
-    /// Creating a pod.
-    Create(String),
-    /// Deleting a pod.
-    Delete(String, DeleteReason),
-    /// Putting a pod in service.
-    PutInService(String),
-    /// Taking a pod out of service, or holding it.
-    TakeOut(String, OutReason),
-    /// Changing a pod in place.
-    ChangeInPlace(String),
-    /// Giving a pod up.
-    Release(String),
-    /// Taking the names of pods that are gone off the spec.
-    Prune,
-    /// Deleting a claim.
-    DeleteClaim(String),
-    /// Making a claim go with its pod.
-    HandOverClaim(String),
-    /// Deleting a revision that is not used.
-    Trim(String),
-}
-
-impl Attempt {
-    /// The kind of work it is.
-    pub fn work(&self) -> Work {
-        match self {
-            Self::Revision(_) => Work::Revision,
-            Self::Rehearsal(_) => Work::Rehearsal,
-            Self::CreateClaim(_) | Self::Create(_) => Work::Create,
-            Self::DeleteClaim(_) | Self::HandOverClaim(_) => Work::Claims,
-            Self::Delete(..) => Work::Delete,
-            Self::PutInService(_) => Work::PutInService,
-            Self::TakeOut(..) => Work::TakeOut,
-            Self::ChangeInPlace(_) => Work::ChangeInPlace,
-            Self::Release(_) => Work::Release,
-            Self::Prune => Work::Prune,
-            Self::Trim(_) => Work::Trim,
-        }
-    }
-
-    /// The work, and the object that is there already.
-    fn task(&self) -> Task {
-        let object = match self {
-            Self::Delete(name, _)
-            | Self::PutInService(name)
-            | Self::TakeOut(name, _)
-            | Self::ChangeInPlace(name)
-            | Self::Release(name)
-            | Self::DeleteClaim(name)
-            | Self::HandOverClaim(name)
-            | Self::Trim(name) => Some(name.clone()),
-            Self::Revision(_) | Self::Rehearsal(_) | Self::CreateClaim(_) | Self::Create(_) | Self::Prune => {
-                None
-            }
-        };
-        Task {
-            work: self.work(),
-            object,
-        }
-    }
-}
-
-/// What an action is, for those that must not be tried now.
-pub fn task_of(action: &Action) -> Task {
-    attempt(action).task()
-}
-
-/// Carries out a plan for `cloneset`.
-pub async fn act(context: &Context, cloneset: &CloneSet, memory: &mut Memory, plan: &Plan) -> Acted {
+/// Carries out a plan for the owner. No further write is sent once the queue is closed.
+pub async fn act(owner: &Owner<'_>, queue: &Queue, memory: &mut Memory, plan: &Plan) -> Acted {
     let mut acting = Acting {
-        context,
-        cloneset,
+        owner,
         memory,
         acted: Acted::default(),
-        stop: AtomicBool::new(false),
-        parted: BTreeMap::new(),
+        stop: Stop {
+            batch: AtomicBool::new(false),
+            queue,
+        },
+        deletes_sent: BTreeMap::new(),
     };
     let has_revision = match &plan.revision {
         Some(write) => acting.write_revision(write).await,
@@ -179,19 +97,19 @@ pub async fn act(context: &Context, cloneset: &CloneSet, memory: &mut Memory, pl
     };
     let may_replace = has_revision
         && match &plan.rehearsal {
-            Some(pod) => acting.rehearse(pod).await,
+            Some(pod) => acting.dry_run(pod).await,
             None => true,
         };
-    // Without its revision nothing may be made or replaced, but a new pod may enter service all the same, and what has
-    // begun is finished.
+    // Without its revision no pod may be created or replaced, but a new pod may be put into service all the same, and
+    // what has begun is finished.
     let possible = plan.actions.iter().filter(|action| match action {
         action if action.begins_update() => may_replace,
         Action::PutInService(_)
         | Action::ChangeInPlace(_)
         | Action::PruneNames(_)
         | Action::HandOverClaim(_) => true,
-        // Those of pods follow when their pods are deleted.
-        Action::DeleteClaim(claim) => claim.with_pod.is_none(),
+        // The PVCs of a pod are deleted after the pod.
+        Action::DeleteClaim(pvc) => pvc.with_pod.is_none(),
         Action::DeletePod(_)
         | Action::TakeOutOfService(_)
         | Action::CreateClaim(_)
@@ -202,98 +120,154 @@ pub async fn act(context: &Context, cloneset: &CloneSet, memory: &mut Memory, pl
     let (creations, others): (Vec<&Action>, Vec<&Action>) =
         possible.partition(|action| matches!(action, Action::CreatePod(_) | Action::CreateClaim(_)));
     acting.carry_out(&others).await;
-    acting.claims_follow(plan).await;
+    acting.delete_pvcs(plan).await;
     acting.find_unknown_fields(&creations).await;
     acting.create(&creations).await;
     acting.acted
 }
 
-/// One carrying out of a plan.
+/// Whether nothing more is to be sent.
+struct Stop<'a> {
+    /// The API server throttled a write of this batch, or did not answer it.
+    batch: AtomicBool,
+    /// Closed when this process is shutting down.
+    queue: &'a Queue,
+}
+
+impl Stop<'_> {
+    fn batch(&self) {
+        self.batch.store(true, Ordering::Relaxed);
+    }
+
+    fn is_set(&self) -> bool {
+        self.batch.load(Ordering::Relaxed) || self.queue.is_closed()
+    }
+
+    /// Sends the write unless the batch was stopped or the process is shutting down. A throttled or unanswered write
+    /// stops the rest of the batch.
+    async fn send_unless_set(
+        &self,
+        write: impl Future<Output = Result<Written, WriteError>>,
+    ) -> Result<Written, WriteError> {
+        if self.is_set() {
+            return Err(WriteError::Withheld);
+        }
+        let result = write.await;
+        if result
+            .as_ref()
+            .is_err_and(|error| error.disposition().stops_batch)
+        {
+            self.batch();
+        }
+        result
+    }
+}
+
+/// A plan being carried out.
 struct Acting<'a> {
-    context: &'a Context,
-    cloneset: &'a CloneSet,
+    owner: &'a Owner<'a>,
     memory: &'a mut Memory,
     acted: Acted,
-    /// Nothing more is to be sent.
-    stop: AtomicBool,
-    /// UIDs of pods whose delete was sent, and whether it was surely carried out.
-    parted: BTreeMap<String, bool>,
+    stop: Stop<'a>,
+    /// UIDs of pods to which a delete was sent; true once the API server confirmed it.
+    deletes_sent: BTreeMap<String, bool>,
 }
 
 impl Acting<'_> {
     /// Writes the revision; false when nothing that needs it may follow.
     async fn write_revision(&mut self, write: &RevisionWrite) -> bool {
-        let (name, result) = match write {
-            RevisionWrite::Create(new) => {
-                (&new.name, create_revision(self.context, self.cloneset, new).await)
-            }
-            RevisionWrite::Update(update) => (
-                &update.name,
-                update_revision(self.context, self.cloneset, update).await,
-            ),
+        let name = match write {
+            RevisionWrite::Create(new) => &new.name,
+            RevisionWrite::Update(update) => &update.name,
         };
-        match result {
-            Ok(Some(mark)) => {
-                self.acted.done.insert(Work::Revision);
-                self.memory.marks.push(mark);
+        match revisions::write(self.owner, write).await {
+            Ok(Written::Done(pending) | Written::PodCreated { pending, .. }) => {
+                self.acted.done.insert(ActionKind::WriteRevision);
+                self.memory.pending.push(pending);
                 true
             }
-            Ok(None) => {
+            Ok(Written::NameTaken) => {
                 self.acted.name_collision = true;
                 false
             }
             Err(error) => {
-                self.acted.failed.push((Attempt::Revision(name.clone()), error));
+                let failure = Failure::of_revision(ActionKind::WriteRevision, name, error);
+                self.acted.failed.push(failure);
                 false
             }
         }
     }
 
-    /// Asks once for each revision whether the API server would take a pod of it; false when no pod may be given up
-    /// for one.
-    async fn rehearse(&mut self, pod: &NewPod) -> bool {
+    /// Asks once for each revision whether the API server would accept a pod of it; false when no pod may be replaced by
+    /// one.
+    async fn dry_run(&mut self, pod: &NewPod) -> bool {
         let revision = &pod.revision.name;
-        if self.memory.rehearsed.contains(revision) {
+        if self.memory.dry_run_passed.contains(revision) {
             return true;
         }
-        match dry_run::ask(self.context, self.cloneset, self.memory, pod).await {
+        match self.ask(pod).await {
             Ok(Some(runaway)) => {
                 self.acted.altered = Some(runaway);
                 false
             }
             Ok(None) | Err(WriteError::AlreadyExists) => {
-                self.acted.done.insert(Work::Rehearsal);
-                self.memory.rehearsed.insert(revision.clone());
+                self.acted.done.insert(ActionKind::DryRunPod);
+                self.memory.dry_run_passed.insert(revision.clone());
                 true
             }
             // The deletion itself makes room.
             Err(WriteError::OverQuota(_)) => true,
-            Err(WriteError::Refused(message)) if message.contains(dry_run::NOT_SUPPORTED) => true,
+            Err(WriteError::Rejected(message)) if message.contains(NOT_SUPPORTED) => true,
             Err(error) => {
-                self.acted
-                    .failed
-                    .push((Attempt::Rehearsal(revision.clone()), error));
+                let failure = Failure::of_revision(ActionKind::DryRunPod, revision, error);
+                self.acted.failed.push(failure);
                 false
             }
         }
     }
 
-    /// Has the unknown fields of the revisions found that pods are about to be created of.
+    /// Sends a dry run, and remembers the unknown fields that it found.
+    async fn ask(&mut self, pod: &NewPod) -> Result<Option<Runaway>, WriteError> {
+        let dry_run = dry_run(self.owner, pod).await;
+        if let Some(unknown) = dry_run.unknown_fields {
+            let revision = pod.revision.name.clone();
+            self.memory.unknown_fields.insert(revision, unknown);
+        }
+        dry_run.answer
+    }
+
+    /// Finds the unknown fields of the revisions of new pods, once for each revision. The pods are created whatever the
+    /// answer is; only a throttled dry run, or the end of this leadership, stops the batch.
     async fn find_unknown_fields(&mut self, creations: &[&Action]) {
-        if self.stop.load(Ordering::Relaxed) {
+        if self.stop.batch.load(Ordering::Relaxed) {
             return;
         }
-        let found = dry_run::find_unknown_fields(self.context, self.cloneset, self.memory, creations).await;
-        if let Err((revision, error)) = found {
-            self.stop.store(true, Ordering::Relaxed);
-            self.acted.failed.push((Attempt::Rehearsal(revision), error));
+        for action in creations {
+            let Action::CreatePod(pod) = action else { continue };
+            let revision = &pod.revision.name;
+            if self.memory.unknown_fields.contains_key(revision) {
+                continue;
+            }
+            match self.ask(pod).await {
+                Ok(None) => drop(self.memory.dry_run_passed.insert(revision.clone())),
+                Err(error @ (WriteError::NotLeading | WriteError::Throttled { .. })) => {
+                    self.stop.batch();
+                    let failure = Failure::of_revision(ActionKind::DryRunPod, revision, error);
+                    self.acted.failed.push(failure);
+                    return;
+                }
+                // The creation itself shows what is wrong with the pod.
+                Ok(Some(_)) | Err(_) => {
+                    self.memory.unknown_fields.entry(revision.clone()).or_default();
+                }
+            }
         }
     }
 
-    /// Creates pods in growing batches, each after its claims. A claim that cannot be had stops its own pod only, and is
-    /// a failure of the batch.
+    /// Creates pods in growing batches, each pod after its PVCs. A PVC that cannot be created stops its own pod only, and
+    /// counts as a failure of the batch.
     async fn create(&mut self, creations: &[&Action]) {
-        let (pods, claims): (Vec<&Action>, Vec<&Action>) = creations
+        let (pods, pvcs): (Vec<&Action>, Vec<&Action>) = creations
             .iter()
             .partition(|action| matches!(action, Action::CreatePod(_)));
         let mut rest = pods.as_slice();
@@ -301,18 +275,14 @@ impl Acting<'_> {
         while !rest.is_empty() {
             let (batch, later) = rest.split_at(batch_size.min(rest.len()));
             let ids: BTreeSet<Option<&str>> = batch.iter().map(|pod| instance(pod)).collect();
-            let needed: Vec<&Action> = claims
+            let needed: Vec<&Action> = pvcs
                 .iter()
-                .filter(|claim| ids.contains(&instance(claim)))
+                .filter(|pvc| ids.contains(&instance(pvc)))
                 .copied()
                 .collect();
-            let have_claims = needed.is_empty() || self.carry_out(&needed).await;
-            let ready: Vec<&Action> = batch
-                .iter()
-                .filter(|pod| !self.lacks_claim(pod))
-                .copied()
-                .collect();
-            if !self.carry_out(&ready).await || !have_claims {
+            let have_pvcs = needed.is_empty() || self.carry_out(&needed).await;
+            let ready: Vec<&Action> = batch.iter().filter(|pod| !self.lacks_pvc(pod)).copied().collect();
+            if !self.carry_out(&ready).await || !have_pvcs {
                 break;
             }
             rest = later;
@@ -320,137 +290,112 @@ impl Acting<'_> {
         }
     }
 
-    fn lacks_claim(&self, pod: &Action) -> bool {
+    fn lacks_pvc(&self, pod: &Action) -> bool {
         let Action::CreatePod(pod) = pod else { return false };
-        let is_its = |name: &String| pod.claims.iter().any(|claim| claim.name == *name);
-        let failed = self.acted.failed.iter();
-        failed
-            .map(|(attempt, _)| attempt)
-            .any(|attempt| matches!(attempt, Attempt::CreateClaim(name) if is_its(name)))
+        let is_its = |name: &String| pod.claims.iter().any(|pvc| pvc.name == *name);
+        let mut failed = self.acted.failed.iter();
+        failed.any(|failure| {
+            failure.kind == ActionKind::CreatePvc && failure.target.as_ref().is_some_and(is_its)
+        })
     }
 
-    /// Deletes the claims of pods that were deleted just now. What cannot be done at once is remembered: the next
-    /// passes see to it.
-    async fn claims_follow(&mut self, plan: &Plan) {
-        let mut follow: Vec<&Action> = Vec::new();
+    /// Deletes the PVCs of pods that were deleted just now. What cannot be done at once is remembered for the next
+    /// reconciles.
+    async fn delete_pvcs(&mut self, plan: &Plan) {
+        let mut confirmed: Vec<&Action> = Vec::new();
         for action in &plan.actions {
-            if let Action::DeleteClaim(claim) = action
-                && let Some(pod) = &claim.with_pod
-                && let Some(surely) = self.parted.get(pod)
+            if let Action::DeleteClaim(pvc) = action
+                && let Some(pod) = &pvc.with_pod
+                && let Some(is_confirmed) = self.deletes_sent.get(pod)
             {
-                self.memory.doomed_claims.insert(claim.uid.clone(), pod.clone());
-                follow.extend(surely.then_some(action));
+                self.memory.pvcs_to_delete.insert(pvc.uid.clone(), pod.clone());
+                confirmed.extend(is_confirmed.then_some(action));
             }
         }
-        self.carry_out(&follow).await;
+        self.carry_out(&confirmed).await;
     }
 
     /// Carries out actions side by side; false when one of them failed.
     async fn carry_out(&mut self, actions: &[&Action]) -> bool {
-        let (context, cloneset, stop) = (self.context, self.cloneset, &self.stop);
+        let (owner, stop) = (self.owner, &self.stop);
         let writes: Vec<BoxFuture<'_, (&Action, Result<Written, WriteError>)>> = actions
             .iter()
             .map(|&action| {
-                async move {
-                    let write = perform(context, cloneset, action);
-                    (action, unless(context, stop, write).await)
-                }
-                .boxed()
+                async move { (action, stop.send_unless_set(perform(owner, action)).await) }.boxed()
             })
             .collect();
         let mut results = futures::stream::iter(writes).buffer_unordered(SIDE_BY_SIDE);
         let mut all_done = true;
         while let Some((action, result)) = results.next().await {
-            let attempt = attempt(action);
             if let (Action::DeletePod(pod), Ok(_) | Err(WriteError::Unclear(_))) = (action, &result) {
-                self.parted.insert(pod.uid.clone(), result.is_ok());
+                self.deletes_sent.insert(pod.uid.clone(), result.is_ok());
             }
-            match result {
-                Ok(Written {
-                    mark,
-                    created,
-                    deleted,
-                    changed,
-                    altered,
-                    taken_id: None,
-                }) => {
-                    self.acted.done.insert(attempt.work());
-                    if matches!(action, Action::ReleasePod(_)) {
-                        self.memory.has_released();
-                    }
-                    // Every further pod would be altered too.
-                    all_done &= altered.is_none();
-                    self.acted.altered = self.acted.altered.take().or(altered);
-                    if let (Some(mark), Some(_)) = (&mark, &created) {
-                        self.memory.born.insert(mark.uid.clone());
-                    }
-                    if let (Some(mark), Action::CreateClaim(_)) = (&mark, action) {
-                        self.memory.fresh_claims.insert(mark.uid.clone());
-                    }
-                    self.memory.marks.extend(mark);
-                    self.acted.created.extend(created);
-                    self.acted.deleted.extend(deleted);
-                    self.acted.changed.extend(changed);
-                    self.acted.note(action);
-                }
-                Ok(Written {
-                    taken_id: Some(id), ..
-                }) => {
-                    // The next pass, at once, takes another id.
-                    self.memory.reserve(&id);
-                    self.acted.failed.push((attempt, WriteError::AlreadyExists));
-                    all_done = false;
-                }
-                Err(error) => {
-                    debug!(?action, %error, "a write did not succeed");
-                    self.memory.marks.extend(doubt(action, &error));
-                    self.acted.failed.push((attempt, error));
-                    all_done = false;
-                }
-            }
-            // It is not ours any more, or soon will not be, but its name is still taken.
-            let parts_from = match action {
-                Action::DeletePod(deletion) => Some(&deletion.name),
-                Action::ReleasePod(release) => Some(&release.name),
-                Action::CreateClaim(_)
-                | Action::DeleteClaim(_)
-                | Action::HandOverClaim(_)
-                | Action::CreatePod(_)
-                | Action::PutInService(_)
-                | Action::TakeOutOfService(_)
-                | Action::ChangeInPlace(_)
-                | Action::PruneNames(_)
-                | Action::DeleteRevision { .. } => None,
-            };
-            if let Some((_, id)) = parts_from.and_then(|name| name.rsplit_once('-')) {
-                self.memory.reserve(id);
-            }
+            all_done &= record(self.memory, &mut self.acted, action, result);
         }
         all_done
     }
 }
 
-/// Makes a write unless nothing more is to be sent (this process is ending, too), and says so to the others when that
-/// is what comes of it.
-async fn unless(
-    context: &Context,
-    stop: &AtomicBool,
-    write: impl Future<Output = Result<Written, WriteError>>,
-) -> Result<Written, WriteError> {
-    if stop.load(Ordering::Relaxed) || context.queue.is_closed() {
-        return Err(WriteError::Withheld);
+/// Records what became of an action; false when it failed, or when further pods must not be created.
+fn record(
+    memory: &mut Memory,
+    acted: &mut Acted,
+    action: &Action,
+    result: Result<Written, WriteError>,
+) -> bool {
+    // The pod no longer belongs to the CloneSet, or soon will not, but its name is still taken.
+    let leaving = match action {
+        Action::DeletePod(pod) => Some(&pod.name),
+        Action::ReleasePod(pod) => Some(&pod.name),
+        _ => None,
+    };
+    if let Some((_, id)) = leaving.and_then(|name| name.rsplit_once('-')) {
+        memory.reserve(id);
     }
-    let result = write.await;
-    if let Err(WriteError::NotLeading | WriteError::Throttled { .. } | WriteError::Unclear(_)) = &result {
-        stop.store(true, Ordering::Relaxed);
+    match result {
+        Ok(Written::Done(pending)) => {
+            match action {
+                Action::ReleasePod(_) => memory.record_release(),
+                Action::CreateClaim(_) => drop(memory.pvcs_awaiting_pod.insert(pending.uid.clone())),
+                _ => {}
+            }
+            memory.pending.push(pending);
+            acted.record(action);
+            true
+        }
+        Ok(Written::PodCreated { pending, altered }) => {
+            memory.unobserved_pods.insert(pending.uid.clone());
+            memory.pending.push(pending);
+            if let Action::CreatePod(pod) = action {
+                acted.created.push((pod.name.clone(), pod.revision.name.clone()));
+            }
+            acted.record(action);
+            // Every further pod would be altered too.
+            let is_intact = altered.is_none();
+            acted.altered = acted.altered.take().or(altered);
+            is_intact
+        }
+        Ok(Written::NameTaken) => {
+            // The next reconcile, at once, takes another instance id.
+            if let Some(id) = instance(action) {
+                memory.reserve(id);
+            }
+            acted.failed.push(Failure::of(action, WriteError::AlreadyExists));
+            false
+        }
+        Err(error) => {
+            debug!(?action, %error, "a write did not succeed");
+            memory.pending.extend(doubt(action, &error));
+            acted.failed.push(Failure::of(action, error));
+            false
+        }
     }
-    result
 }
 
-/// What the view may be wrong about, so that the pod is read live before anything else is decided: a delete without a
-/// clear answer may have been carried out, and another pod would go as well; a pod that is gone although the view has
-/// it would be tried again for ever, if the event that tells of it was lost.
-fn doubt(action: &Action, error: &WriteError) -> Option<Mark> {
+/// What the cache may be wrong about, so that the pod is read live before anything else is decided. A delete without a
+/// clear answer may have been carried out, and another pod would be deleted as well; a pod that is gone although the
+/// cache has it would be tried again without end, if the event that shows it was lost.
+fn doubt(action: &Action, error: &WriteError) -> Option<PendingWrite> {
     let (name, uid) = match (action, error) {
         (Action::DeletePod(pod), WriteError::Unclear(_) | WriteError::Gone(_)) => (&pod.name, &pod.uid),
         (Action::PutInService(pod), WriteError::Gone(_)) => (&pod.name, &pod.uid),
@@ -459,10 +404,10 @@ fn doubt(action: &Action, error: &WriteError) -> Option<Mark> {
         (Action::ReleasePod(pod), WriteError::Gone(_)) => (&pod.name, &pod.uid),
         _ => return None,
     };
-    let mark = Mark::new(Kind::Pod, name, uid, Expect::Leaving);
-    Some(Mark {
+    let pending = PendingWrite::new(Kind::Pod, name, uid, Expect::Leaving);
+    Some(PendingWrite {
         deadline: Instant::now(),
-        ..mark
+        ..pending
     })
 }
 
@@ -470,23 +415,7 @@ fn doubt(action: &Action, error: &WriteError) -> Option<Mark> {
 fn instance(action: &Action) -> Option<&str> {
     match action {
         Action::CreatePod(pod) => Some(&pod.id),
-        Action::CreateClaim(claim) => Some(&claim.id),
+        Action::CreateClaim(pvc) => Some(&pvc.id),
         _ => None,
-    }
-}
-
-fn attempt(action: &Action) -> Attempt {
-    match action {
-        Action::CreateClaim(claim) => Attempt::CreateClaim(claim.name.clone()),
-        Action::DeleteClaim(claim) => Attempt::DeleteClaim(claim.name.clone()),
-        Action::HandOverClaim(claim) => Attempt::HandOverClaim(claim.name.clone()),
-        Action::CreatePod(pod) => Attempt::Create(pod.name.clone()),
-        Action::DeletePod(deletion) => Attempt::Delete(deletion.name.clone(), deletion.why),
-        Action::PutInService(pod) => Attempt::PutInService(pod.name.clone()),
-        Action::TakeOutOfService(pod) => Attempt::TakeOut(pod.name.clone(), pod.why),
-        Action::ChangeInPlace(change) => Attempt::ChangeInPlace(change.name.clone()),
-        Action::ReleasePod(pod) => Attempt::Release(pod.name.clone()),
-        Action::PruneNames(_) => Attempt::Prune,
-        Action::DeleteRevision { name, .. } => Attempt::Trim(name.clone()),
     }
 }

@@ -1,167 +1,165 @@
-//! What failed, and when it is due again: one probe for each backoff, whatever events come in between and whatever else
-//! fails.
+//! What failed, and when it is tried again: once for each backoff, whatever events come in between and whatever else fails.
 //!
-//! Bookkeeping only: what a failure means, and what is done meanwhile, is `reconcile`'s business.
+//! Bookkeeping only: what a failure means, and what is done meanwhile, is decided by the reconciler.
 
 use crate::backoff::{Backoff, OBJECT};
+use cloneset_plan::ActionKind;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// So many objects that one kind of work is refused for at a time are no exceptions: then the kind waits.
+/// If actions of one kind are rejected for more objects than this, the whole kind backs off.
 const MOST_EXCEPTIONS: usize = 8;
 
-/// A kind of work, as far as its failures go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Work {
-    /// Writing a revision; nothing else can be done without it.
-    Revision,
-    /// Trying out a pod of a new revision; no pod makes place for it before.
-    Rehearsal,
-    /// Creating pods.
-    Create,
-    /// Deleting pods.
-    Delete,
-    /// Putting pods in service.
-    PutInService,
-    /// Taking pods out of service, or holding them.
-    TakeOut,
-    /// Changing pods in place.
-    ChangeInPlace,
-    /// Giving pods up.
-    Release,
-    /// Taking the names of pods that are gone off the spec.
-    Prune,
-    /// Deleting claims, and making them go with their pods.
-    Claims,
-    /// Deleting revisions.
-    Trim,
-}
-
-impl Work {
-    /// Every kind.
-    pub const ALL: [Self; 11] = [
-        Self::Rehearsal,
-        Self::Revision,
-        Self::Create,
-        Self::Delete,
-        Self::PutInService,
-        Self::TakeOut,
-        Self::ChangeInPlace,
-        Self::Release,
-        Self::Prune,
-        Self::Claims,
-        Self::Trim,
-    ];
-}
-
-/// Something to do: a kind of work, or that kind of work on one object. What is refused for one object says nothing
-/// about the others.
+/// What backs off: a kind of action, or that kind for one object only. A rejection for one object says nothing about the
+/// others.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Task {
-    /// The kind.
-    pub work: Work,
-    /// Name of the object; `None` for every one.
-    pub object: Option<String>,
+pub struct BackoffKey {
+    kind: ActionKind,
+    /// Name of the object; `None` for every object.
+    object: Option<String>,
 }
 
-impl From<Work> for Task {
-    fn from(work: Work) -> Self {
-        Self { work, object: None }
+impl BackoffKey {
+    /// This kind of action, for every object.
+    pub fn kind(kind: ActionKind) -> Self {
+        Self {
+            kind: shared(kind),
+            object: None,
+        }
+    }
+
+    /// This kind of action for this object, if the object exists already. Objects to create have new names each time.
+    pub fn object(kind: ActionKind, object: Option<&str>) -> Self {
+        let kind = shared(kind);
+        let exists = match kind {
+            ActionKind::WriteRevision
+            | ActionKind::DryRunPod
+            | ActionKind::CreatePvc
+            | ActionKind::CreatePod
+            | ActionKind::PruneNames => false,
+            ActionKind::DeletePod
+            | ActionKind::PutInService
+            | ActionKind::TakeOutOfService
+            | ActionKind::ChangeInPlace
+            | ActionKind::ReleasePod
+            | ActionKind::DeletePvc
+            | ActionKind::HandOverPvc
+            | ActionKind::DeleteRevision => true,
+        };
+        Self {
+            kind,
+            object: object.filter(|_| exists).map(str::to_owned),
+        }
     }
 }
 
-/// What failed and is not due yet.
+/// The kind whose backoff a kind shares: a pod is created with its PVCs, and its PVCs are deleted with it.
+fn shared(kind: ActionKind) -> ActionKind {
+    match kind {
+        ActionKind::CreatePvc => ActionKind::CreatePod,
+        ActionKind::HandOverPvc => ActionKind::DeletePvc,
+        other => other,
+    }
+}
+
+/// What failed and must not be tried yet.
 #[derive(Clone, Debug)]
-pub struct Held {
-    /// When the first of them is due again.
+pub struct BackingOff {
+    /// When the first of it is due.
     pub until: Instant,
-    tasks: BTreeSet<Task>,
+    keys: BTreeSet<BackoffKey>,
 }
 
-impl Held {
-    /// Is this not to be tried now?
-    pub fn covers(&self, task: &Task) -> bool {
-        self.tasks.contains(task) || self.tasks.contains(&task.work.into())
+impl BackingOff {
+    /// Must this action not be tried now?
+    pub fn covers(&self, key: &BackoffKey) -> bool {
+        self.keys.contains(key) || self.keys.contains(&BackoffKey::kind(key.kind))
     }
 
-    /// Is the pod of that name not to be deleted now, or not to be taken out of service?
+    /// Must no action of this kind be tried now?
+    pub fn covers_kind(&self, kind: ActionKind) -> bool {
+        self.keys.contains(&BackoffKey::kind(kind))
+    }
+
+    /// Must the pod of that name not be deleted or taken out of service now?
     pub fn keeps(&self, pod: &str) -> bool {
-        self.tasks.iter().any(|task| {
-            let object = task.object.as_deref();
-            match task.work {
-                Work::Delete => object.is_none_or(|object| object == pod),
-                Work::TakeOut => object == Some(pod),
+        self.keys.iter().any(|key| {
+            let object = key.object.as_deref();
+            match key.kind {
+                ActionKind::DeletePod => object.is_none_or(|object| object == pod),
+                ActionKind::TakeOutOfService => object == Some(pod),
                 _ => false,
             }
         })
     }
 }
 
-/// What failed so often in a row is due at that time.
+/// How often something failed in a row, and when it is due.
 #[derive(Clone, Copy, Debug)]
-struct Hold {
+struct Failed {
     failures: u32,
     until: Instant,
 }
 
 /// Everything of one CloneSet that failed.
 #[derive(Debug, Default)]
-pub struct Holds {
-    by_task: BTreeMap<Task, Hold>,
+pub struct Backoffs {
+    by_key: BTreeMap<BackoffKey, Failed>,
 }
 
-impl Holds {
+impl Backoffs {
     /// Nothing at all is tried for that long.
-    pub fn hold_everything(&mut self, delay: Duration) {
+    pub fn delay_everything(&mut self, delay: Duration) {
         let until = Instant::now() + delay;
-        for work in Work::ALL {
-            let failures = self.failures_of(&work.into());
-            self.by_task.insert(work.into(), Hold { failures, until });
+        for kind in ActionKind::ALL {
+            let key = BackoffKey::kind(kind);
+            let failures = self.failures_of(&key);
+            self.by_key.insert(key, Failed { failures, until });
         }
     }
 
-    /// Each of these has failed once more and waits for its own time. Gives the time until the first is due.
-    pub fn have_failed(&mut self, tasks: &BTreeMap<Task, Backoff>, random: u64) -> Option<Duration> {
+    /// Records that each of these has failed once more; each backs off by itself. Returns the time until the first is due.
+    pub fn record(&mut self, failed: &BTreeMap<BackoffKey, Backoff>, random: u64) -> Option<Duration> {
         let now = Instant::now();
-        // What has not failed again since it was due for the longest backoff has come right, or nobody wants it now.
-        self.by_task.retain(|_, hold| hold.until + OBJECT.max > now);
-        let delays = tasks
+        // What has not failed again for the longest backoff since it was due has succeeded, or is no longer wanted.
+        self.by_key.retain(|_, failed| failed.until + OBJECT.max > now);
+        let delays = failed
             .iter()
-            .map(|(task, backoff)| self.fail(task, *backoff, random));
+            .map(|(key, backoff)| self.fail(key, *backoff, random));
         let first = delays.min();
-        for work in Work::ALL {
-            let of_kind = |(task, hold): &(&Task, &Hold)| {
-                task.work == work && task.object.is_some() && hold.until > now
+        for kind in ActionKind::ALL {
+            let of_kind = |(key, failed): &(&BackoffKey, &Failed)| {
+                key.kind == kind && key.object.is_some() && failed.until > now
             };
-            let failed_now = tasks.keys().any(|task| task.work == work);
-            if failed_now && self.by_task.iter().filter(of_kind).count() > MOST_EXCEPTIONS {
-                self.fail(&work.into(), OBJECT, random);
+            let failed_now = failed.keys().any(|key| key.kind == kind);
+            if failed_now && self.by_key.iter().filter(of_kind).count() > MOST_EXCEPTIONS {
+                self.fail(&BackoffKey::kind(kind), OBJECT, random);
             }
         }
         first
     }
 
-    fn fail(&mut self, task: &Task, backoff: Backoff, random: u64) -> Duration {
-        let failures = self.failures_of(task).saturating_add(1);
+    fn fail(&mut self, key: &BackoffKey, backoff: Backoff, random: u64) -> Duration {
+        let failures = self.failures_of(key).saturating_add(1);
         let delay = backoff.delay(failures, random);
         let until = Instant::now() + delay;
-        self.by_task.insert(task.clone(), Hold { failures, until });
+        self.by_key.insert(key.clone(), Failed { failures, until });
         delay
     }
 
-    fn failures_of(&self, task: &Task) -> u32 {
-        self.by_task.get(task).map_or(0, |hold| hold.failures)
+    fn failures_of(&self, key: &BackoffKey) -> u32 {
+        self.by_key.get(key).map_or(0, |failed| failed.failures)
     }
 
-    /// What is held now, and until when.
-    pub fn held(&self) -> Option<Held> {
+    /// What is backing off now.
+    pub fn backing_off(&self) -> Option<BackingOff> {
         let now = Instant::now();
-        let held = self.by_task.iter().filter(|(_, hold)| hold.until > now);
-        let until = held.clone().map(|(_, hold)| hold.until).min()?;
-        Some(Held {
+        let waiting = self.by_key.iter().filter(|(_, failed)| failed.until > now);
+        let until = waiting.clone().map(|(_, failed)| failed.until).min()?;
+        Some(BackingOff {
             until,
-            tasks: held.map(|(task, _)| task.clone()).collect(),
+            keys: waiting.map(|(key, _)| key.clone()).collect(),
         })
     }
 }
@@ -171,63 +169,63 @@ mod tests {
     use super::*;
     use crate::backoff::QUOTA;
 
-    fn of(work: Work, object: &str) -> Task {
-        Task {
-            work,
-            object: Some(object.to_owned()),
-        }
+    fn of(kind: ActionKind, object: &str) -> BackoffKey {
+        BackoffKey::object(kind, Some(object))
     }
 
-    fn failed(tasks: impl IntoIterator<Item = Task>) -> BTreeMap<Task, Backoff> {
-        tasks.into_iter().map(|task| (task, OBJECT)).collect()
+    fn failed(keys: impl IntoIterator<Item = BackoffKey>) -> BTreeMap<BackoffKey, Backoff> {
+        keys.into_iter().map(|key| (key, OBJECT)).collect()
     }
 
     #[tokio::test(start_paused = true)]
-    async fn each_task_waits_for_its_own_failures() {
-        let mut holds = Holds::default();
-        let stuck = failed([of(Work::Delete, "a")]);
+    async fn each_action_backs_off_for_its_own_failures() {
+        let mut backoffs = Backoffs::default();
+        let stuck = failed([of(ActionKind::DeletePod, "a")]);
         for _ in 0..20 {
-            holds.have_failed(&stuck, 0);
+            backoffs.record(&stuck, 0);
         }
-        assert!(holds.have_failed(&stuck, 0) >= Some(OBJECT.max / 2));
-        let quota = BTreeMap::from([(Work::Create.into(), QUOTA)]);
+        assert!(backoffs.record(&stuck, 0) >= Some(OBJECT.max / 2));
+        let quota = BTreeMap::from([(BackoffKey::kind(ActionKind::CreatePod), QUOTA)]);
         assert_eq!(
-            holds.have_failed(&quota, 0),
+            backoffs.record(&quota, 0),
             Some(QUOTA.base / 2),
             "it has failed once"
         );
-        let held = holds.held().unwrap();
+        let held = backoffs.backing_off().unwrap();
         assert!(held.keeps("a") && !held.keeps("b"));
-        assert!(held.covers(&Work::Create.into()) && !held.covers(&of(Work::Delete, "b")));
+        assert!(
+            held.covers(&BackoffKey::kind(ActionKind::CreatePod))
+                && !held.covers(&of(ActionKind::DeletePod, "b"))
+        );
         tokio::time::advance(QUOTA.base).await;
-        let held = holds.held().unwrap();
-        assert!(held.keeps("a") && !held.covers(&Work::Create.into()));
+        let held = backoffs.backing_off().unwrap();
+        assert!(held.keeps("a") && !held.covers(&BackoffKey::kind(ActionKind::CreatePod)));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_refused_for_many_objects_waits_as_a_whole() {
-        let mut holds = Holds::default();
+    async fn a_kind_backs_off_as_a_whole_when_many_objects_are_rejected() {
+        let mut backoffs = Backoffs::default();
         for at in 0..=MOST_EXCEPTIONS {
             assert!(
-                !holds
-                    .held()
-                    .is_some_and(|held| held.covers(&of(Work::Delete, "other")))
+                !backoffs
+                    .backing_off()
+                    .is_some_and(|held| held.covers(&of(ActionKind::DeletePod, "other")))
             );
-            holds.have_failed(&failed([of(Work::Delete, &at.to_string())]), u64::MAX);
+            backoffs.record(&failed([of(ActionKind::DeletePod, &at.to_string())]), u64::MAX);
         }
-        let held = holds.held().unwrap();
-        assert!(held.covers(&of(Work::Delete, "other")));
-        assert!(!held.covers(&of(Work::PutInService, "other")));
+        let held = backoffs.backing_off().unwrap();
+        assert!(held.covers(&of(ActionKind::DeletePod, "other")));
+        assert!(!held.covers(&of(ActionKind::PutInService, "other")));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_failure_of_long_ago_is_forgotten() {
-        let mut holds = Holds::default();
-        let stuck = failed([of(Work::Delete, "a")]);
-        holds.have_failed(&stuck, 0);
-        let again = holds.have_failed(&stuck, 0);
+        let mut backoffs = Backoffs::default();
+        let stuck = failed([of(ActionKind::DeletePod, "a")]);
+        backoffs.record(&stuck, 0);
+        let again = backoffs.record(&stuck, 0);
         assert_eq!(again, Some(OBJECT.base), "twice the half of it");
         tokio::time::advance(OBJECT.max * 2).await;
-        assert_eq!(holds.have_failed(&stuck, 0), Some(OBJECT.base / 2));
+        assert_eq!(backoffs.record(&stuck, 0), Some(OBJECT.base / 2));
     }
 }

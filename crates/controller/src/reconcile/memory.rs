@@ -1,8 +1,10 @@
-//! What we remember of a CloneSet between passes. In memory only: losing it costs a read, never a pod.
+//! What the controller remembers of a CloneSet between reconciles.
+//!
+//! In memory only: losing it costs a read, never a pod.
 
-use crate::cache::index::Key;
-use crate::cache::pending::Mark;
-use crate::reconcile::backoffs::Holds;
+use crate::cache::pending::PendingWrite;
+use crate::key::Key;
+use crate::reconcile::backoffs::Backoffs;
 use crate::reconcile::steady::Steady;
 use cloneset_status::{Claim, Pod, Runaway};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -10,8 +12,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How long an instance id is not used again after its pod went, or after somebody else's object was found to
-/// have the name.
+/// How long an instance id is not used again after its pod was deleted, or after another object was found to have the
+/// name.
 const RESERVED_FOR: Duration = Duration::from_mins(5);
 
 /// How long a pod that vanished counts towards stopping creation.
@@ -20,63 +22,63 @@ const RUNAWAY_WINDOW: Duration = Duration::from_mins(10);
 /// How long pods that could not start are remembered: events are kept for as long by default.
 const FAILURE_REMEMBERED: Duration = Duration::from_hours(1);
 
-/// Pods that a person may take out by their labels in that time, however small the set; more is a machine's work.
-const MOST_TAKEN_OUT: usize = 10;
+/// Pods that a user may release by their labels in that time, however small the set; more is done by a program.
+const MOST_RELEASED: usize = 10;
 
-/// What we remember of one CloneSet.
+/// What is remembered of one CloneSet.
 #[derive(Debug, Default)]
 pub struct Memory {
     /// UID of the CloneSet this is about.
     pub uid: String,
-    /// The generation last looked at.
+    /// The generation that was observed last.
     pub generation: i64,
-    /// Writes the view may not show yet.
-    pub marks: Vec<Mark>,
-    /// Passes in a row that failed; what comes in between without failing or finishing does not count.
+    /// Writes that the cache may not show yet.
+    pub pending: Vec<PendingWrite>,
+    /// Reconciles in a row that failed; one that neither fails nor finishes does not count.
     pub failures: u32,
-    /// Passes in a row that lost a race.
-    pub races: u32,
+    /// Reconciles in a row that ended with a conflict.
+    pub conflicts: u32,
     /// What failed, and when it is due again.
-    pub holds: Holds,
+    pub backoffs: Backoffs,
     /// The term of leadership this is of.
     term: u64,
     /// When status was last written.
     pub status_written: Option<Instant>,
-    /// Reasons to wait that were already told.
-    pub told_waits: BTreeSet<&'static str>,
-    /// What was last said of a pod that cannot start.
+    /// Reasons to wait that were already reported.
+    pub reported_waits: BTreeSet<&'static str>,
+    /// What was last reported of a pod that cannot start.
     pub steady: Steady,
-    /// Names of pods that were deleted because `podsToDelete` names them, until it does no more.
+    /// Names of pods that were deleted because `podsToDelete` names them, for as long as it does.
     pub deleted_by_name: BTreeSet<String>,
     /// Names of pods that match the selector and have no owner, to be reported.
     pub orphans: Vec<String>,
     /// When pods of a revision were last found not to start for a reason.
     start_failures: BTreeMap<(String, String), Instant>,
-    /// The term of leadership in which the pods that our selector matches were last listed.
+    /// The term in which the pods that the selector matches were last listed.
     pub searched_in_term: u64,
-    /// Revisions of which the API server would take a pod, as a rehearsal has shown.
-    pub rehearsed: BTreeSet<String>,
-    /// Fields that the API server does not know in the templates of the revisions that it was asked about.
+    /// Revisions of which the API server would accept a pod, as a dry run has shown.
+    pub dry_run_passed: BTreeSet<String>,
+    /// Fields that the API server does not know, by the revision of a dry run.
     pub unknown_fields: BTreeMap<String, Vec<String>>,
     /// Why no pod is created until the spec changes.
     pub runaway: Option<Runaway>,
-    /// UIDs of pods that were created and not seen yet.
-    pub born: BTreeSet<String>,
-    /// UIDs of claims that have to follow a pod that was deleted by us, with the pod's.
-    pub doomed_claims: BTreeMap<String, String>,
-    /// UIDs of claims that were created and whose pods were not.
-    pub fresh_claims: BTreeSet<String>,
-    /// When pods that were created turned out not to be there.
+    /// UIDs of pods that were created and not observed yet.
+    pub unobserved_pods: BTreeSet<String>,
+    /// UIDs of PVCs to delete because their pod was deleted, with the UID of the pod.
+    pub pvcs_to_delete: BTreeMap<String, String>,
+    /// UIDs of PVCs that were created and whose pods were not.
+    pub pvcs_awaiting_pod: BTreeSet<String>,
+    /// When pods that were created turned out not to exist.
     vanished: Vec<Instant>,
-    /// When pods were given up because their labels took them out.
+    /// When pods were released because the selector no longer matches them.
     released: Vec<Instant>,
-    /// Instance ids of the pods that were there.
+    /// Instance ids of the pods that existed last time.
     present: BTreeSet<String>,
     reserved_ids: BTreeMap<String, Instant>,
 }
 
 impl Memory {
-    /// Of a CloneSet we know nothing about yet.
+    /// Of a CloneSet about which nothing is known yet.
     pub fn of(uid: String, term: u64) -> Self {
         Self {
             uid,
@@ -91,25 +93,24 @@ impl Memory {
             .insert(id.to_owned(), Instant::now() + RESERVED_FOR);
     }
 
-    /// Takes note of the generation that is looked at; another one than failed is tried at once, and another one than
-    /// ran away is given a new chance.
-    pub fn look_at(&mut self, generation: i64) {
+    /// Records the observed generation. A spec change resets the backoff and the guard against runaway creation.
+    pub fn observe_generation(&mut self, generation: i64) {
         if self.generation != generation && self.generation != 0 {
             self.runaway = None;
             self.vanished.clear();
             self.released.clear();
             self.failures = 0;
-            self.holds = Holds::default();
+            self.backoffs = Backoffs::default();
         }
         self.generation = generation;
     }
 
-    /// Is this about that CloneSet, and of that term? Another leader may have learned more in between.
+    /// Is this about that CloneSet, and of that term? Another leader may have changed more in between.
     pub fn is_of(&self, uid: &str, term: u64) -> bool {
         self.uid == uid && self.term == term
     }
 
-    /// Pods of the revision cannot start for this reason: true when that is new, or was over for an hour.
+    /// Records that pods of the revision cannot start for this reason; true when that is new, or was last so an hour ago.
     pub fn is_new_failure(&mut self, revision: &str, reason: &str) -> bool {
         let now = Instant::now();
         self.start_failures
@@ -118,24 +119,24 @@ impl Memory {
         self.start_failures.insert(failure, now).is_none()
     }
 
-    /// Everything has succeeded.
-    pub fn settle(&mut self) {
+    /// Records that everything has succeeded.
+    pub fn reset_backoff(&mut self) {
         self.failures = 0;
-        self.holds = Holds::default();
+        self.backoffs = Backoffs::default();
     }
 
-    /// A pod was given up and is replaced: who makes us do so again and again is a runaway too.
-    pub fn has_released(&mut self) {
+    /// Records that a pod was released, to be replaced: releasing without end is runaway creation too.
+    pub fn record_release(&mut self) {
         self.released.push(Instant::now());
     }
 
-    /// Compares the pods there are with those that were created and those that were there: the view has come as far as
-    /// every write of ours. With `keeps_ids` a pod's successor is to have its id, and with that its claims.
-    pub fn take_stock(&mut self, pods: &[Arc<Pod>], keeps_ids: bool) {
-        let born = std::mem::take(&mut self.born);
-        if !born.is_empty() {
+    /// Compares the pods with those that were created and those that existed last time. The cache must show every pending
+    /// write. With `keeps_ids` a pod's replacement gets its instance id, and with that its PVCs.
+    pub fn compare_pods(&mut self, pods: &[Arc<Pod>], keeps_ids: bool) {
+        let created = std::mem::take(&mut self.unobserved_pods);
+        if !created.is_empty() {
             let uids: BTreeSet<&str> = pods.iter().map(|pod| pod.uid()).collect();
-            let gone = born.iter().filter(|uid| !uids.contains(uid.as_str()));
+            let gone = created.iter().filter(|uid| !uids.contains(uid.as_str()));
             self.vanished.extend(gone.map(|_| Instant::now()));
         }
         let ids = pods.iter().filter_map(|pod| pod.named_id());
@@ -148,31 +149,30 @@ impl Memory {
         }
     }
 
-    /// Drops claims that are on their way out, those whose pod turns out not to have been deleted, and those whose pod
-    /// has come.
-    pub fn settle_claims(&mut self, claims: &[Arc<Claim>], pods: &[Arc<Pod>]) {
-        if self.fresh_claims.is_empty() && self.doomed_claims.is_empty() {
+    /// Forgets PVCs that are terminating, those whose pod turns out not to have been deleted, and those whose pod now exists.
+    pub fn compare_pvcs(&mut self, pvcs: &[Arc<Claim>], pods: &[Arc<Pod>]) {
+        if self.pvcs_awaiting_pod.is_empty() && self.pvcs_to_delete.is_empty() {
             return;
         }
         let names: HashSet<&str> = pods.iter().map(|pod| pod.name()).collect();
         // Template names and pod names may both contain dashes.
-        let has_pod = |claim: &Claim| {
-            let name = claim.name();
+        let has_pod = |pvc: &Claim| {
+            let name = pvc.name();
             let mut dashes = name.match_indices('-');
             dashes.any(|(at, _)| name.get(at + 1..).is_some_and(|pod| names.contains(pod)))
         };
-        let left = claims.iter().filter(|claim| !claim.is_terminating());
-        let left: HashMap<&str, &Claim> = left.map(|claim| (claim.uid(), claim.as_ref())).collect();
+        let left = pvcs.iter().filter(|pvc| !pvc.is_terminating());
+        let left: HashMap<&str, &Claim> = left.map(|pvc| (pvc.uid(), pvc.as_ref())).collect();
         let active = pods.iter().filter(|pod| pod.is_active());
         let active: HashSet<&str> = active.map(|pod| pod.uid()).collect();
-        self.fresh_claims
-            .retain(|uid| left.get(uid.as_str()).is_some_and(|claim| !has_pod(claim)));
-        self.doomed_claims
-            .retain(|claim, pod| left.contains_key(claim.as_str()) && !active.contains(pod.as_str()));
+        self.pvcs_awaiting_pod
+            .retain(|uid| left.get(uid.as_str()).is_some_and(|pvc| !has_pod(pvc)));
+        self.pvcs_to_delete
+            .retain(|pvc, pod| left.contains_key(pvc.as_str()) && !active.contains(pod.as_str()));
     }
 
-    /// Stops creation when more pods have vanished than could have been lost by chance: twice as many as there may be.
-    pub fn judge_creation(&mut self, most_pods: i32) {
+    /// Stops creation when more pods have vanished than could be by chance: twice as many as there may be.
+    pub fn guard_creation(&mut self, most_pods: i32) {
         let now = Instant::now();
         for times in [&mut self.vanished, &mut self.released] {
             times.retain(|at| now.duration_since(*at) < RUNAWAY_WINDOW);
@@ -184,13 +184,13 @@ impl Memory {
         if self.vanished.len() > limit {
             self.runaway = Some(Runaway::vanishing(self.vanished.len()));
             self.vanished.clear();
-        } else if self.released.len() > limit.max(MOST_TAKEN_OUT) {
+        } else if self.released.len() > limit.max(MOST_RELEASED) {
             self.runaway = Some(Runaway::taken_out(self.released.len()));
             self.released.clear();
         }
     }
 
-    /// The ids not to be used now.
+    /// The instance ids not to be used now.
     pub fn reserved_ids(&mut self) -> BTreeSet<String> {
         let now = Instant::now();
         self.reserved_ids.retain(|_, until| *until > now);
@@ -198,14 +198,14 @@ impl Memory {
     }
 }
 
-/// The memories, by CloneSet. A key is worked on by one worker at a time, so a memory is taken out and put back.
+/// The memories, by CloneSet. One worker at a time works on a key, so a memory is taken out and put back.
 #[derive(Debug, Default)]
 pub struct Memories {
     by_key: Mutex<HashMap<Key, Memory>>,
 }
 
 impl Memories {
-    /// Takes out what is remembered of this key.
+    /// Takes out what is remembered of this CloneSet.
     pub fn take(&self, key: &Key) -> Memory {
         self.by_key
             .lock()

@@ -2,7 +2,6 @@
 //!
 //! Read-only, and without any detail of a CloneSet.
 
-use crate::run::Context;
 use crate::telemetry::metrics::Format;
 use axum::Router;
 use axum::extract::State;
@@ -39,41 +38,43 @@ pub struct BindError {
     source: std::io::Error,
 }
 
-/// Serves the pages, for ever.
+/// Where the pages get their contents.
+pub struct Admin {
+    /// Why this replica is not ready, if it is not.
+    pub not_ready: Box<dyn Fn() -> Option<String> + Send + Sync>,
+    /// The metrics page.
+    pub metrics: Box<dyn Fn(Format) -> String + Send + Sync>,
+}
+
+/// Serves the pages; never ends.
 ///
 /// # Errors
 /// When the listener breaks.
-pub async fn serve(listener: TcpListener, context: Arc<Context>) -> std::io::Result<()> {
-    axum::serve(listener, pages(context)).await
+pub async fn serve(listener: TcpListener, admin: Arc<Admin>) -> std::io::Result<()> {
+    axum::serve(listener, pages(admin)).await
 }
 
 /// The pages.
-pub fn pages(context: Arc<Context>) -> Router {
+pub fn pages(admin: Arc<Admin>) -> Router {
     Router::new()
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
-        .with_state(context)
+        .with_state(admin)
 }
 
-/// Ready means that nothing keeps it from leading and that everything has been listed. A standby is ready: it is up to
-/// date and not leading.
-async fn ready(State(context): State<Arc<Context>>) -> (StatusCode, String) {
-    let why = context
-        .clearance
-        .obstacle()
-        .or_else(|| (!context.index.is_synced()).then(|| "not everything has been listed yet".to_owned()));
-    match why {
+async fn ready(State(admin): State<Arc<Admin>>) -> (StatusCode, String) {
+    match (admin.not_ready)() {
         None => (StatusCode::OK, "ok\n".to_owned()),
         Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}; see the log\n")),
     }
 }
 
-async fn metrics(State(context): State<Arc<Context>>, headers: HeaderMap) -> impl IntoResponse {
+async fn metrics(State(admin): State<Arc<Admin>>, headers: HeaderMap) -> impl IntoResponse {
     let accept = headers
         .get(header::ACCEPT)
         .and_then(|accept| accept.to_str().ok());
     let format = Format::accepted(accept.unwrap_or_default());
     let kind = [(header::CONTENT_TYPE, format.content_type())];
-    (kind, context.metrics_page(format))
+    (kind, (admin.metrics)(format))
 }

@@ -1,15 +1,14 @@
-//! Events on CloneSets: sent in the background, so that telling never delays doing.
+//! Events on CloneSets: sent in the background, so that reporting never delays a reconcile.
 //!
-//! Texts name pods and reasons, never a whole object. When too many are waiting, new ones are dropped and counted:
-//! events are hints, the status is the truth.
+//! A note names pods and reasons, never a whole object. When too many events are waiting, new ones are dropped and
+//! counted: events are hints, the status is the truth.
 
-use crate::run::Context;
 use crate::telemetry::recorder::{Event, Recorder};
 use cloneset_api::CloneSet;
 use k8s_openapi::api::core::v1::ObjectReference;
-use kube::Resource as _;
 use kube::runtime::events::EventType;
-use std::sync::Arc;
+use kube::{Client, Resource as _};
+use prometheus_client::metrics::counter::Counter;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tracing::debug;
@@ -23,29 +22,29 @@ const MAX_NOTE: usize = 1000;
 /// Pods named in one note; the others are counted.
 const NAMED: usize = 5;
 
-/// Where reconciling leaves events.
+/// Where a reconcile records events.
 #[derive(Clone, Debug)]
 pub struct Events {
     sender: mpsc::Sender<Event>,
+    dropped: Counter,
 }
 
-/// Makes the two ends.
-pub fn channel() -> (Events, mpsc::Receiver<Event>) {
+/// Returns both ends; `dropped` counts the events for which there was no room.
+pub fn channel(dropped: Counter) -> (Events, mpsc::Receiver<Event>) {
     let (sender, receiver) = mpsc::channel(WAITING);
-    (Events { sender }, receiver)
+    (Events { sender, dropped }, receiver)
 }
 
 impl Events {
-    /// Leaves an event; `false` when it had to be dropped.
-    #[must_use]
-    pub fn leave(&self, cloneset: &CloneSet, what: Happening<'_>) -> bool {
-        let Happening {
+    /// Records an event about a CloneSet.
+    pub fn record(&self, cloneset: &CloneSet, event: NewEvent<'_>) {
+        let NewEvent {
             type_,
             reason,
             action,
             note,
             pod,
-        } = what;
+        } = event;
         let related = pod.map(|name| ObjectReference {
             api_version: Some("v1".into()),
             kind: Some("Pod".into()),
@@ -61,20 +60,22 @@ impl Events {
             action,
             related,
         };
-        self.sender.try_send(event).is_ok()
+        if self.sender.try_send(event).is_err() {
+            self.dropped.inc();
+        }
     }
 }
 
-/// What an event tells.
+/// An event to record.
 #[derive(Clone, Debug)]
-pub struct Happening<'a> {
+pub struct NewEvent<'a> {
     /// Normal or Warning.
     pub type_: EventType,
     /// One of [`cloneset_api::names::events`].
     pub reason: &'static str,
     /// What was attempted.
     pub action: &'static str,
-    /// For people.
+    /// The text that users read.
     pub note: String,
     /// The pod it happened to, or the first of several.
     pub pod: Option<&'a str>,
@@ -100,13 +101,18 @@ pub fn enumerate(names: &[&str]) -> String {
     }
 }
 
-/// Sends what arrives, for ever.
-pub async fn run(context: Arc<Context>, identity: String, mut receiver: mpsc::Receiver<Event>) {
-    let mut recorder = Recorder::new(context.client.clone(), identity);
+/// Sends the events that arrive while `time_left` allows it; never ends.
+pub async fn run(
+    client: Client,
+    time_left: impl Fn() -> Option<Duration>,
+    identity: String,
+    mut receiver: mpsc::Receiver<Event>,
+) {
+    let mut recorder = Recorder::new(client, identity);
     while let Some(event) = receiver.recv().await {
         let reason = event.reason;
-        // A replica that does not lead sends nothing at all: by the time it goes on, another one tells.
-        let Some(left) = context.leadership.time_left() else {
+        // A replica that does not lead sends nothing at all: the leader reports the same.
+        let Some(left) = time_left() else {
             debug!(reason, "an event is dropped: this replica is not the leader");
             continue;
         };

@@ -1,88 +1,58 @@
-//! What is counted, and the page that shows it.
+//! Metrics, and the page that shows them.
 //!
 //! Names and labels that dashboards of other operators know are used as they are (controller-runtime, workqueue,
 //! rest_client, process, Kruise's own); ours begin with `cloneset_` and repeat none of them. No label carries the name
-//! of a pod: the number of series must not grow with the cluster. Nothing is decided by what is counted here.
+//! of a pod: the number of series must not grow with the cluster. Nothing is decided by a metric.
 
+pub mod cache;
 mod classic;
-mod leaks;
-mod passes;
-mod process;
-mod queue;
-mod requests;
+pub mod labels;
+pub mod leaks;
+pub mod process;
+pub mod queue;
+pub mod reconciles;
+pub mod requests;
+pub mod writes;
 
-pub use leaks::Leaks;
-pub use passes::Passes;
-pub use process::Process;
-pub use queue::{Load, QueueCounts};
-pub use requests::Requests;
-
-use prometheus_client::encoding::EncodeLabelSet;
+use cache::CacheMetrics;
+use labels::ReasonLabel;
+use process::Process;
 use prometheus_client::encoding::text::{encode, encode_registry};
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::{counter::Counter, family::Family, info::Info};
 use prometheus_client::registry::Registry;
+use queue::{Load, QueueCounts};
+use reconciles::Reconciles;
+use requests::Requests;
 use std::fmt;
 use std::sync::OnceLock;
+use writes::WriteMetrics;
 
-/// What Kruise calls this controller in labels, and so do dashboards.
-const CONTROLLER: &str = "cloneset-controller";
 /// The commit this was built from, where the build was told.
 const COMMIT: Option<&str> = option_env!("CLONESET_COMMIT");
-
-/// Labels of a write.
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-pub struct WriteLabels {
-    /// create, patch, delete.
-    pub verb: &'static str,
-    /// Resource, with subresource.
-    pub resource: &'static str,
-    /// ok, or why not.
-    pub result: &'static str,
-}
-
-/// Label of a watch.
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-pub struct ResourceLabel {
-    /// Resource.
-    pub resource: &'static str,
-}
-
-/// Label of something that is not done.
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-pub struct ReasonLabel {
-    /// What holds it back.
-    pub reason: &'static str,
-}
 
 /// Everything that is counted.
 pub struct Metrics {
     registry: Registry,
     /// The Lease whose holder leads; none without an election.
     pub lease: OnceLock<String>,
-    /// Passes, by how they ended.
-    pub passes: Passes,
+    /// Reconciles, by how they ended.
+    pub reconciles: Reconciles,
     /// The work queue.
     pub queue: QueueCounts,
     /// Requests to the API server.
     pub requests: Requests,
-    /// Pod writes that a watch did not show in time, by CloneSet.
-    pub leaks: Leaks,
-    /// Writes sent, by what became of them.
-    pub writes: Family<WriteLabels, Counter>,
-    /// Decisions to wait, by what for.
+    /// The cache.
+    pub cache: CacheMetrics,
+    /// Writes sent, by their results.
+    pub writes: WriteMetrics,
+    /// Decisions to wait, by what blocks them.
     pub waits: Family<ReasonLabel, Counter>,
-    /// Lists made because a watch could not go on.
-    pub relists: Family<ResourceLabel, Counter>,
-    /// Watch events that could not be read.
-    pub unreadable: Family<ResourceLabel, Counter>,
-    /// Reads of single objects because a view stayed behind.
-    pub live_reads: Family<ResourceLabel, Counter>,
     /// Events dropped because too many were waiting.
     pub events_dropped: Counter,
 }
 
-/// What is not counted but looked at when somebody asks.
+/// What is read only when the page is asked for.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sample {
     /// May this replica write?
@@ -103,7 +73,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// The better one of those that an Accept header lists; the older one if it lists none.
+    /// OpenMetrics if an Accept header lists it, else the older format.
     pub fn accepted(accept: &str) -> Self {
         if accept.contains("application/openmetrics-text") {
             Self::OpenMetrics
@@ -132,15 +102,12 @@ impl Default for Metrics {
         let mut registry = Registry::default();
         let metrics = Self {
             lease: OnceLock::new(),
-            passes: Passes::new(&mut registry),
+            reconciles: Reconciles::new(&mut registry),
             queue: QueueCounts::default(),
             requests: Requests::new(&mut registry),
-            leaks: Leaks::default(),
-            writes: Family::default(),
+            cache: CacheMetrics::default(),
+            writes: WriteMetrics::default(),
             waits: Family::default(),
-            relists: Family::default(),
-            unreadable: Family::default(),
-            live_reads: Family::default(),
             events_dropped: Counter::default(),
             registry: Registry::default(),
         };
@@ -152,34 +119,16 @@ impl Default for Metrics {
 
 impl Metrics {
     fn register(&self, registry: &mut Registry) {
-        registry.register(
-            "cloneset_writes",
-            "Writes sent to the API server",
-            self.writes.clone(),
-        );
+        self.writes.register(registry);
         registry.register(
             "cloneset_waits",
-            "Decisions to wait, by what holds them back",
+            "Decisions to wait, by what blocks them",
             self.waits.clone(),
         );
-        registry.register(
-            "cloneset_relists",
-            "Lists made because a watch could not go on",
-            self.relists.clone(),
-        );
-        registry.register(
-            "cloneset_unreadable",
-            "Watch events that could not be read",
-            self.unreadable.clone(),
-        );
-        registry.register(
-            "cloneset_live_reads",
-            "Reads of single objects because a view stayed behind our own write",
-            self.live_reads.clone(),
-        );
+        self.cache.register(registry);
         registry.register(
             "cloneset_events_dropped",
-            "Events dropped for want of room",
+            "Events dropped because too many were waiting",
             self.events_dropped.clone(),
         );
         let version = ("version", env!("CARGO_PKG_VERSION"));
@@ -191,11 +140,11 @@ impl Metrics {
         );
     }
 
-    /// The page, with what was looked at just now.
+    /// The page, with what was read just now.
     pub fn page(&self, sample: &Sample, format: Format) -> String {
         let mut now = Registry::default();
         self.register_leader(sample.leads, &mut now);
-        self.leaks.register(&mut now);
+        self.cache.leaks.register(&mut now);
         sample.load.register(&mut now);
         if let Some(process) = sample.process {
             process.register(&mut now);
@@ -209,7 +158,7 @@ impl Metrics {
         }
     }
 
-    /// Looked at and not kept up to date: a replica that was stopped for a while must not go on saying that it leads.
+    /// Read for every page and not stored: a replica that was stopped for a while must not go on reporting that it leads.
     fn register_leader(&self, leads: bool, registry: &mut Registry) {
         let leads = i64::from(leads);
         registry.register(

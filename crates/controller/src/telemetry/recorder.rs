@@ -31,7 +31,7 @@ pub struct Event {
     pub reason: &'static str,
     /// What was attempted.
     pub action: &'static str,
-    /// For people.
+    /// The text that users read.
     pub note: String,
     /// The pod, if it is about one.
     pub related: Option<ObjectReference>,

@@ -1,84 +1,62 @@
-//! Asks the API server, once for each revision, whether it would take a pod of it and which fields it does not know.
+//! Dry runs: would the API server accept a pod of a revision, and which of its fields does it not know?
 //!
-//! The first question is strict (`fieldValidation=Strict`). A pod with an unknown field is made all the same, so only a
-//! second question, asked in that case alone, tells whether it would be taken. What follows is the caller's business.
+//! The first request is strict (`fieldValidation=Strict`). A pod with an unknown field is created all the same, so only a
+//! second request, made in that case alone, shows whether it would be accepted. What follows is the caller's to decide.
 
-use crate::reconcile::memory::Memory;
-use crate::run::Context;
-use crate::write::perform::altered;
-use crate::write::writer::{self, FieldValidation, Target, WriteError};
-use cloneset_api::CloneSet;
-use cloneset_plan::{Action, NewPod};
+use crate::write::error::WriteError;
+use crate::write::owner::Owner;
+use crate::write::pods::{altered, target};
+use crate::write::writer::FieldValidation;
+use cloneset_plan::NewPod;
 use cloneset_status::{Pod, Runaway};
 
 /// How the API server rejects a dry run because of a webhook with side effects, which says nothing about the pod.
 pub const NOT_SUPPORTED: &str = "does not support dry run";
 
-/// Would the API server take this pod, and store what ties it to us? Unknown fields go to the memory.
-pub async fn ask(
-    context: &Context,
-    cloneset: &CloneSet,
-    memory: &mut Memory,
-    pod: &NewPod,
-) -> Result<Option<Runaway>, WriteError> {
-    let revision = &pod.revision.name;
-    let mut answer = one(context, cloneset, pod, FieldValidation::Strict).await;
+/// The answer to a dry run.
+#[derive(Debug)]
+pub struct DryRun {
+    /// Whether the pod would be created, and if so, whether without what ties it to its CloneSet.
+    pub answer: Result<Option<Runaway>, WriteError>,
+    /// Fields that the API server does not know, as paths in the CloneSet; `None` when the answer does not show it.
+    pub unknown_fields: Option<Vec<String>>,
+}
+
+/// Asks the API server to create this pod without storing it.
+pub async fn dry_run(owner: &Owner<'_>, pod: &NewPod) -> DryRun {
+    let mut answer = ask(owner, pod, FieldValidation::Strict).await;
     let unknown = match &answer {
-        Err(WriteError::Refused(message)) => unknown_fields(message),
+        Err(WriteError::Rejected(message)) => unknown_fields(message),
         _ => Vec::new(),
     };
     let is_clear = matches!(
         answer,
-        Ok(_) | Err(WriteError::Refused(_) | WriteError::OverQuota(_) | WriteError::AlreadyExists)
+        Ok(_) | Err(WriteError::Rejected(_) | WriteError::OverQuota(_) | WriteError::AlreadyExists)
     );
     if !unknown.is_empty() {
-        answer = one(context, cloneset, pod, FieldValidation::Warn).await;
+        answer = ask(owner, pod, FieldValidation::Warn).await;
     }
-    if is_clear {
-        memory.unknown_fields.insert(revision.clone(), unknown);
+    DryRun {
+        answer,
+        unknown_fields: is_clear.then_some(unknown),
     }
-    answer
 }
 
-/// Asks for each of these new pods whose revision nobody has asked about yet. The pods are created whatever the answer is;
-/// only an API server that asks to come back later, or another leader, is an error, and nothing more may be sent.
-pub async fn find_unknown_fields(
-    context: &Context,
-    cloneset: &CloneSet,
-    memory: &mut Memory,
-    creations: &[&Action],
-) -> Result<(), (String, WriteError)> {
-    for action in creations {
-        let Action::CreatePod(pod) = action else { continue };
-        let revision = &pod.revision.name;
-        if memory.unknown_fields.contains_key(revision) {
-            continue;
-        }
-        match ask(context, cloneset, memory, pod).await {
-            Ok(None) => drop(memory.rehearsed.insert(revision.clone())),
-            Err(error @ (WriteError::NotLeading | WriteError::Throttled { .. })) => {
-                return Err((revision.clone(), error));
-            }
-            // The creation itself shows what is wrong with the pod.
-            Ok(Some(_)) | Err(_) => drop(memory.unknown_fields.entry(revision.clone()).or_default()),
-        }
-    }
-    Ok(())
-}
-
-async fn one(
-    context: &Context,
-    cloneset: &CloneSet,
+async fn ask(
+    owner: &Owner<'_>,
     pod: &NewPod,
     validation: FieldValidation,
 ) -> Result<Option<Runaway>, WriteError> {
-    let target = Target::of::<Pod>(cloneset.metadata.namespace.as_deref(), "pods");
+    let now = (owner.clock)();
     let manifest = match validation {
-        FieldValidation::Strict => pod.strict_manifest(cloneset, context.now()),
-        FieldValidation::Warn => pod.manifest(cloneset, context.now()),
+        FieldValidation::Strict => pod.strict_manifest(owner.cloneset, now),
+        FieldValidation::Warn => pod.manifest(owner.cloneset, now),
     };
-    let stored: Pod = writer::dry_run(context, &target, &manifest, validation).await?;
-    Ok(altered(cloneset, pod, &manifest, &stored))
+    let stored: Pod = owner
+        .writer
+        .dry_run(&target(owner, "pods"), &manifest, validation)
+        .await?;
+    Ok(altered(owner, pod, &manifest, &stored))
 }
 
 /// The unknown fields that a strict answer names, as paths in the CloneSet. The API server gives them in its message

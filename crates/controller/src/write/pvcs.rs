@@ -1,76 +1,68 @@
-//! The writes of claims: one for each action, with its preconditions, and what it leaves behind.
+//! The writes of PVCs.
 //!
-//! A claim of somebody else is never written to. Order, and what to do about failures, are `act`'s business.
+//! A PVC of another owner is never written to. Order, and what to do about a failure, are the caller's to decide.
 
-use crate::cache::index::Kind;
 use crate::cache::owned::version_of;
-use crate::cache::pending::{Expect, Mark};
-use crate::run::Context;
-use crate::write::perform::{Written, look, namespace, preconditions, uid};
-use crate::write::writer::{self, Target, WriteError};
-use cloneset_api::CloneSet;
+use crate::cache::pending::{Expect, PendingWrite};
+use crate::key::Kind;
+use crate::write::error::WriteError;
+use crate::write::owner::{Owner, preconditions};
+use crate::write::writer::Target;
+use crate::write::written::Written;
 use cloneset_plan::{ClaimDeletion, ClaimHandOver, NewClaim};
 use cloneset_status::Claim;
 use kube::api::Patch;
 use serde_json::json;
 
-fn target(cloneset: &CloneSet) -> Target {
-    Target::of::<Claim>(namespace(cloneset), Kind::Claim.resource())
+fn target(owner: &Owner<'_>) -> Target {
+    Target::of::<Claim>(owner.namespace(), Kind::Pvc.resource())
 }
 
-fn made(claim: &Claim) -> Written {
-    let expect = Expect::Version(version_of(claim));
-    Written::marked(Mark::new(Kind::Claim, claim.name(), claim.uid(), expect))
+fn done(stored: &Claim) -> Written {
+    let expect = Expect::Version(version_of(stored));
+    Written::Done(PendingWrite::new(Kind::Pvc, stored.name(), stored.uid(), expect))
 }
 
-/// Creates a claim. One of that name that is ours, from a write whose answer was lost or from an earlier life, does as
-/// well; with any other, the instance id is taken.
-pub async fn create(context: &Context, cloneset: &CloneSet, claim: &NewClaim) -> Result<Written, WriteError> {
-    let manifest = claim.manifest(cloneset);
-    match writer::create::<Claim>(context, &target(cloneset), &manifest).await {
-        Ok(stored) => Ok(made(&stored)),
-        Err(WriteError::AlreadyExists) => match look::<Claim>(context, cloneset, &claim.name).await? {
-            Some(found) if found.controlling_cloneset() == Some(uid(cloneset)) && !found.is_terminating() => {
-                Ok(made(&found))
+/// Creates a PVC. One of that name that the CloneSet controls, from a write whose answer was lost or from an earlier pod,
+/// does as well; with any other, the name is taken.
+pub(super) async fn create(owner: &Owner<'_>, pvc: &NewClaim) -> Result<Written, WriteError> {
+    let manifest = pvc.manifest(owner.cloneset);
+    match owner.writer.create::<Claim>(&target(owner), &manifest).await {
+        Ok(stored) => Ok(done(&stored)),
+        Err(WriteError::AlreadyExists) => match owner.read::<Claim>(&pvc.name).await? {
+            Some(found) if found.controlling_cloneset() == Some(owner.uid()) && !found.is_terminating() => {
+                Ok(done(&found))
             }
-            Some(_) => Ok(Written::taken(&claim.id)),
-            None => Err(WriteError::Raced("the claim in the way has gone".to_owned())),
+            Some(_) => Ok(Written::NameTaken),
+            None => Err(WriteError::Conflict(
+                "the PVC of that name is gone again".to_owned(),
+            )),
         },
         Err(error) => Err(error),
     }
 }
 
-/// Deletes a claim; while a pod uses it, it stays, terminating.
-pub async fn delete(
-    context: &Context,
-    cloneset: &CloneSet,
-    claim: &ClaimDeletion,
-) -> Result<Written, WriteError> {
-    let only_this = preconditions(&claim.uid, Some(&claim.resource_version));
-    writer::delete(context, &target(cloneset), &claim.name, only_this).await?;
-    Ok(Written::marked(Mark::new(
-        Kind::Claim,
-        &claim.name,
-        &claim.uid,
-        Expect::Leaving,
-    )))
+/// Deletes a PVC; while a pod uses it, it stays, terminating.
+pub(super) async fn delete(owner: &Owner<'_>, pvc: &ClaimDeletion) -> Result<Written, WriteError> {
+    let only_this = preconditions(&pvc.uid, Some(&pvc.resource_version));
+    owner.writer.delete(&target(owner), &pvc.name, only_this).await?;
+    Ok(Written::deleted(Kind::Pvc, &pvc.name, &pvc.uid))
 }
 
-/// Puts a pod in our place as the owner that a claim goes with.
-pub async fn hand_over(
-    context: &Context,
-    cloneset: &CloneSet,
-    claim: &ClaimHandOver,
-) -> Result<Written, WriteError> {
+/// Makes a pod the owner of a PVC instead of the CloneSet, so that both are deleted together.
+pub(super) async fn hand_over(owner: &Owner<'_>, pvc: &ClaimHandOver) -> Result<Written, WriteError> {
     // Without blockOwnerDeletion, which would need a right on every pod's finalizers.
     let patch = Patch::Strategic(json!({"metadata": {
-        "uid": claim.uid,
-        "resourceVersion": claim.resource_version,
+        "uid": pvc.uid,
+        "resourceVersion": pvc.resource_version,
         "ownerReferences": [
-            {"$patch": "delete", "uid": uid(cloneset)},
-            {"apiVersion": "v1", "kind": "Pod", "name": claim.pod_name, "uid": claim.pod_uid, "controller": true},
+            {"$patch": "delete", "uid": owner.uid()},
+            {"apiVersion": "v1", "kind": "Pod", "name": pvc.pod_name, "uid": pvc.pod_uid, "controller": true},
         ],
     }}));
-    let stored: Claim = writer::patch(context, &target(cloneset), &claim.name, None, &patch).await?;
-    Ok(made(&stored))
+    let stored: Claim = owner
+        .writer
+        .patch(&target(owner), &pvc.name, None, &patch)
+        .await?;
+    Ok(done(&stored))
 }

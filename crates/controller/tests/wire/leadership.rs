@@ -2,7 +2,7 @@
 
 use super::*;
 use cloneset_controller::leader::lease::{Candidate, Election};
-use cloneset_controller::telemetry::events::Happening;
+use cloneset_controller::telemetry::events::NewEvent;
 use kube::runtime::events::EventType;
 
 /// The default times.
@@ -25,7 +25,7 @@ async fn an_edit_during_a_short_lapse_of_the_lease_is_acted_on_after_it() {
     let running = Running::start(&server);
     running.settle().await;
     running
-        .context
+        .controller
         .leadership
         .extend(Instant::now() + Duration::from_secs(10));
     tokio::time::sleep(Duration::from_secs(11)).await;
@@ -33,8 +33,9 @@ async fn an_edit_during_a_short_lapse_of_the_lease_is_acted_on_after_it() {
     tokio::time::sleep(Duration::from_millis(500)).await;
     // the late renewal: what Candidate::run does
     running
-        .context
-        .lead_until(Instant::now() + Duration::from_hours(100));
+        .controller
+        .leadership
+        .extend(Instant::now() + Duration::from_hours(100));
     tokio::time::sleep(Duration::from_mins(2)).await;
     assert_eq!(server.objects("pods").len(), 9);
 }
@@ -46,7 +47,7 @@ async fn the_same_with_the_real_candidate() {
     server.put("clonesets", cloneset(3, "web:v1", 0));
     let running = Running::start(&server);
     running.settle().await;
-    running.context.leadership.end();
+    running.controller.leadership.end();
     let lease: Arc<Mutex<Option<Value>>> = Arc::default();
     let slow = Arc::new(Mutex::new(Duration::ZERO));
     let (l, s) = (Arc::clone(&lease), Arc::clone(&slow));
@@ -81,24 +82,24 @@ async fn the_same_with_the_real_candidate() {
         }
     });
     let mut candidate = Candidate::new(kube::Client::new(service, "default"), election());
-    let context = Arc::clone(&running.context);
-    tokio::spawn(async move { candidate.run(&context).await });
+    let controller = Arc::clone(&running.controller);
+    tokio::spawn(async move { candidate.run(&controller.leadership, &controller.clock).await });
     tokio::time::sleep(Duration::from_millis(100)).await;
-    assert!(running.context.leadership.time_left().is_some());
+    assert!(running.controller.leadership.time_left().is_some());
     // One answer that does not come within 4 s, then one that takes 3.5 s.
     *slow.lock().unwrap() = Duration::from_millis(3_400);
     // edit while not leading
     let until = Instant::now() + Duration::from_mins(1);
     let mut lapsed = false;
     while Instant::now() < until {
-        if running.context.leadership.time_left().is_none() {
+        if running.controller.leadership.time_left().is_none() {
             lapsed = true;
             edit(&server, &cloneset(9, "web:v1", 0));
             *slow.lock().unwrap() = Duration::ZERO;
             break;
         }
         // alternate: long outage, then an answer just in time for the attempt but after the deadline
-        let left = running.context.leadership.time_left().unwrap();
+        let left = running.controller.leadership.time_left().unwrap();
         *slow.lock().unwrap() = if left > Duration::from_secs(4) {
             Duration::from_secs(5)
         } else {
@@ -108,7 +109,7 @@ async fn the_same_with_the_real_candidate() {
     }
     println!("lapsed={lapsed}");
     tokio::time::sleep(Duration::from_mins(2)).await;
-    assert!(running.context.leadership.time_left().is_some());
+    assert!(running.controller.leadership.time_left().is_some());
     assert_eq!(server.objects("pods").len(), 9);
 }
 
@@ -121,20 +122,20 @@ async fn an_event_that_waits_when_the_right_to_write_ends_is_dropped() {
     running.settle().await;
     let owner = serde_json::from_value(cloneset(3, "web:v1", 0)).unwrap();
     let leave = async |pod: &str| {
-        let happening = Happening {
+        let event = NewEvent {
             type_: EventType::Normal,
             reason: "SuccessfulCreate",
             action: "create",
             note: format!("created {pod}"),
             pod: Some(pod),
         };
-        assert!(running.context.events.leave(&owner, happening));
+        running.controller.events.record(&owner, event);
         running.settle().await;
         server.objects("events").len()
     };
     let before = leave("web-1").await;
     assert!(before > 0);
-    running.context.leadership.end();
+    running.controller.leadership.end();
     assert_eq!(leave("web-2").await, before);
 }
 
@@ -169,13 +170,13 @@ async fn a_dead_leaders_lease_is_taken_although_single_reads_fail() {
     });
     let server = Server::new();
     let running = Running::start(&server);
-    running.context.leadership.end();
+    running.controller.leadership.end();
     let mut candidate = Candidate::new(kube::Client::new(service, "default"), election());
-    let context = Arc::clone(&running.context);
-    tokio::spawn(async move { candidate.run(&context).await });
+    let controller = Arc::clone(&running.controller);
+    tokio::spawn(async move { candidate.run(&controller.leadership, &controller.clock).await });
     tokio::time::sleep(Duration::from_mins(10)).await;
     assert!(
-        running.context.leadership.time_left().is_some(),
+        running.controller.leadership.time_left().is_some(),
         "no leader ten minutes after the old one died"
     );
 }
@@ -230,11 +231,11 @@ async fn nobody_leads_for(last: impl Fn(&StoredLease)) -> Vec<Duration> {
     for phase in 0..20 {
         let server = Server::new();
         let running = Running::start(&server);
-        running.context.leadership.end();
+        running.controller.leadership.end();
         let lease = StoredLease::of("leader");
         let mut standby = Candidate::new(lease.client(), election());
-        let context = Arc::clone(&running.context);
-        tokio::spawn(async move { standby.run(&context).await });
+        let controller = Arc::clone(&running.controller);
+        tokio::spawn(async move { standby.run(&controller.leadership, &controller.clock).await });
         tokio::time::sleep(Duration::from_millis(100 * phase)).await;
         for _ in 0..10 {
             lease.written("leader");
@@ -242,7 +243,7 @@ async fn nobody_leads_for(last: impl Fn(&StoredLease)) -> Vec<Duration> {
         }
         last(&lease);
         let gone = Instant::now();
-        while running.context.leadership.time_left().is_none() {
+        while running.controller.leadership.time_left().is_none() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         gaps.push(gone.elapsed());

@@ -11,14 +11,14 @@
 )]
 
 mod agent;
+mod catch_up;
 mod claims;
-mod clearance;
-mod first_view;
 mod kept;
 mod leadership;
 mod metrics;
 mod named;
 mod others;
+mod preflight;
 mod refusals;
 mod runaway;
 mod server;
@@ -27,8 +27,8 @@ mod unknown_fields;
 mod unready;
 mod views;
 
-use cloneset_controller::run::{Clock, Context, watch_all, work};
-use cloneset_controller::telemetry::events;
+use cloneset_controller::clock::Clock;
+use cloneset_controller::run::Controller;
 use cloneset_controller::telemetry::metrics::Metrics;
 use cloneset_plan::Features;
 use http::Method;
@@ -43,7 +43,7 @@ use tokio::time::Instant;
 /// A controller at work on a recording server.
 struct Running {
     server: Server,
-    context: Arc<Context>,
+    controller: Arc<Controller>,
     _tasks: JoinSet<anyhow::Result<()>>,
     _workers: JoinSet<()>,
 }
@@ -60,31 +60,26 @@ impl Running {
 
     /// Looking after one namespace only, or after all of them when it is empty.
     fn start_in(server: &Server, clock: Clock, namespace: &str) -> Self {
-        let (events, arriving) = events::channel();
         let metrics = Metrics::default();
-        let context = Arc::new(Context::new(
+        let (controller, recorded) = Controller::new(
             server.client(&metrics.requests),
+            namespace,
             metrics,
-            events,
             Features::default(),
             clock,
             Arc::new(|| 7),
-        ));
+        );
         let mut tasks = JoinSet::new();
-        watch_all(&mut tasks, &context, namespace);
-        let sender = events::run(Arc::clone(&context), "test".into(), arriving);
-        tasks.spawn(async move {
-            sender.await;
-            Ok(())
-        });
+        controller.spawn_cache(&mut tasks);
+        controller.spawn_events(&mut tasks, "test", recorded);
         let mut workers = JoinSet::new();
-        for _ in 0..3 {
-            workers.spawn(work(Arc::clone(&context)));
-        }
-        context.lead_until(Instant::now() + Duration::from_hours(1000));
+        controller.spawn_workers(&mut workers, 3);
+        controller
+            .leadership
+            .extend(Instant::now() + Duration::from_hours(1000));
         Self {
             server: server.clone(),
-            context,
+            controller: Arc::new(controller),
             _tasks: tasks,
             _workers: workers,
         }
@@ -379,7 +374,7 @@ async fn nothing_is_sent_once_the_right_to_write_has_ended() {
     let running = Running::start(&server);
     running.settle().await;
     running
-        .context
+        .controller
         .leadership
         .extend(Instant::now() + Duration::from_secs(10));
     tokio::time::sleep(Duration::from_secs(11)).await;

@@ -7,8 +7,7 @@ use std::collections::BTreeMap;
 impl Running {
     /// The samples of the page, by name and labels as they stand there.
     fn samples(&self) -> BTreeMap<String, f64> {
-        self.context
-            .metrics_page(Format::Classic)
+        (self.controller.admin().metrics)(Format::Classic)
             .lines()
             .filter(|line| !line.starts_with('#'))
             .map(|line| {
@@ -170,7 +169,7 @@ async fn a_quiet_watch_shows_as_waits_and_leaks_until_the_cloneset_is_gone() {
     let gone = server.objects("clonesets")[0].clone();
     server.put_out_of_sight("clonesets", gone);
     running.settle().await;
-    let page = running.context.metrics_page(Format::OpenMetrics);
+    let page = (running.controller.admin().metrics)(Format::OpenMetrics);
     assert!(!page.contains("leakage"), "{page}");
 }
 
@@ -182,7 +181,7 @@ async fn a_replica_that_may_not_write_says_so_at_once_and_its_queue_stays_empty(
     running.settle().await;
     assert!(near(running.metric("kruise_manager_is_leader", &[]), 1));
     running
-        .context
+        .controller
         .leadership
         .extend(Instant::now() + Duration::from_secs(10));
     tokio::time::sleep(Duration::from_secs(11)).await;

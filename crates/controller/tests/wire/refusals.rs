@@ -51,7 +51,7 @@ async fn min_ready_seconds_pass_on_time_while_creation_is_refused() {
     tokio::time::sleep(Duration::from_hours(1)).await;
     // One pod became ready again just now.
     let mut pod = server.objects("pods")[0].clone();
-    let now = (running.context.now()).to_string();
+    let now = (running.controller.clock)().to_string();
     for c in pod["status"]["conditions"].as_array_mut().unwrap() {
         if c["type"] == "Ready" {
             c["lastTransitionTime"] = json!(now);

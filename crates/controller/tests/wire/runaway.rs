@@ -155,7 +155,7 @@ async fn a_leader_that_comes_back_knows_what_another_has_stopped() {
     server.put("clonesets", cloneset(3, "web:v1", 0));
     let running = Running::start(&server);
     running.settle().await;
-    running.context.leadership.end();
+    running.controller.leadership.end();
     let mut cloneset = server.objects("clonesets").remove(0);
     let told =
         json!({"type": "RunawayCreation", "status": "True", "reason": "PodsVanish", "message": "told"});
@@ -169,8 +169,9 @@ async fn a_leader_that_comes_back_knows_what_another_has_stopped() {
     server.state.lock().unwrap().vanish("pods", &key);
     tokio::time::sleep(Duration::from_secs(1)).await;
     running
-        .context
-        .lead_until(Instant::now() + Duration::from_hours(9));
+        .controller
+        .leadership
+        .extend(Instant::now() + Duration::from_hours(9));
     tokio::time::sleep(Duration::from_mins(30)).await;
     assert_eq!(created(&running), 3);
     assert_eq!(running.condition("RunawayCreation")["message"], "told");

@@ -4,7 +4,7 @@
 //! admission and no other clients. What it cannot do must be an e2e test.
 
 use axum::body::Body;
-use cloneset_controller::telemetry::metrics::Requests;
+use cloneset_controller::telemetry::metrics::requests::Requests;
 use futures::StreamExt as _;
 use http::{Method, Request, Response, StatusCode};
 use kube::Client;

@@ -2,7 +2,8 @@
 
 use super::*;
 use cloneset_api::CloneSet;
-use cloneset_controller::cache::index::{Index, Key, Kind, Sink as _};
+use cloneset_controller::cache::index::{Index, Sink as _};
+use cloneset_controller::key::{Key, Kind};
 use cloneset_status::Pod;
 use kube::core::DeserializeGuard;
 

@@ -39,7 +39,7 @@ fn a_pod_that_vanished_while_the_watch_was_down_wakes_its_owner() {
     index.replace(vec![pod("a", "u", 2), pod("b", "u", 3)], 3);
     assert_eq!(index.replace(vec![pod("a", "u", 2)], 9), [key()]);
     assert_eq!(names(&index), ["a"]);
-    assert!(index.has_seen(Kind::Pod, 9) && !index.has_seen(Kind::Pod, 10));
+    assert!(index.has_observed(Kind::Pod, 9) && !index.has_observed(Kind::Pod, 10));
     assert!(
         index.replace(vec![pod("a", "u", 2)], 10).is_empty(),
         "an unchanged list wakes nobody"
@@ -106,24 +106,28 @@ fn an_unreadable_cloneset_is_known_but_not_readable() {
 }
 
 #[test]
-fn a_pod_that_left_the_watch_undeleted_is_a_stray_until_looked_at() {
-    let strays = |index: &Index| index.view(&key()).unwrap().strays.len();
+fn a_pod_that_left_the_watch_undeleted_is_unwatched_until_it_is_read_live() {
+    let unwatched = |index: &Index| index.view(&key()).unwrap().unwatched.len();
     let index = Index::default();
     index.replace(vec![cloneset("u", 1)], 1);
     index.replace(vec![pod("a", "u", 2), pod("b", "u", 3), pod("c", "u", 4)], 4);
     let mut deleted = pod("a", "u", 5);
     deleted.metadata.deletion_timestamp = serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap();
     index.delete(deleted);
-    assert_eq!(strays(&index), 0, "it was deleted");
+    assert_eq!(unwatched(&index), 0, "it was deleted");
     index.delete(pod("b", "u", 6));
-    assert_eq!(strays(&index), 1, "it may have lost its label");
+    assert_eq!(unwatched(&index), 1, "it may have lost its label");
     index.apply(pod("b", "u", 7));
-    assert_eq!((strays(&index), names(&index).len()), (0, 2), "the label is back");
+    assert_eq!(
+        (unwatched(&index), names(&index).len()),
+        (0, 2),
+        "the label is back"
+    );
     index.replace(Vec::<Pod>::new(), 8);
-    assert_eq!(strays(&index), 2, "nobody saw them being deleted");
-    index.forget_stray("b");
-    index.forget_stray("c");
-    assert_eq!(strays(&index), 0);
+    assert_eq!(unwatched(&index), 2, "nobody saw them being deleted");
+    index.forget_unwatched("b");
+    index.forget_unwatched("c");
+    assert_eq!(unwatched(&index), 0);
 }
 
 #[test]

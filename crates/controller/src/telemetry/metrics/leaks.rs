@@ -4,7 +4,7 @@
 //! there are few. It has no type in OpenMetrics, where the name of a counter must end in `_total`; that is also how
 //! Kruise's own page says it.
 
-use crate::cache::index::Key;
+use crate::key::Key;
 use prometheus_client::encoding::{EncodeMetric, MetricEncoder};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;

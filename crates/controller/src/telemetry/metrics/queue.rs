@@ -1,6 +1,6 @@
 //! The work queue, under the names and labels that client-go gives a queue.
 
-use super::CONTROLLER;
+use super::labels::{CONTROLLER, controller};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
@@ -79,9 +79,9 @@ impl QueueCounts {
 
 impl Load {
     pub(super) fn register(self, registry: &mut Registry) {
-        registry.sub_registry_with_label(super::passes::label()).register(
+        registry.sub_registry_with_label(controller()).register(
             "controller_runtime_active_workers",
-            "Passes under way",
+            "Reconciles under way",
             ConstGauge::new(self.running),
         );
         let registry = labelled(registry);
@@ -92,12 +92,12 @@ impl Load {
         );
         registry.register(
             "workqueue_unfinished_work_seconds",
-            "Time spent so far on the passes under way, together",
+            "Time spent so far on the reconciles under way, together",
             ConstGauge::new(self.unfinished.as_secs_f64()),
         );
         registry.register(
             "workqueue_longest_running_processor_seconds",
-            "Time spent so far on the pass that has been under way longest",
+            "Time spent so far on the longest reconcile under way",
             ConstGauge::new(self.longest.as_secs_f64()),
         );
     }

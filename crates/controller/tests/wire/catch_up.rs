@@ -7,7 +7,7 @@ async fn between_two_leaders(server: &Server, release: &Value) -> Running {
     server.put("clonesets", cloneset(4, "web:v1", 0));
     let running = Running::start(server);
     running.settle().await;
-    running.context.leadership.end();
+    running.controller.leadership.end();
     edit(server, release);
     tokio::time::sleep(Duration::from_secs(1)).await;
     running
@@ -15,8 +15,9 @@ async fn between_two_leaders(server: &Server, release: &Value) -> Running {
 
 fn lead(running: &Running) {
     running
-        .context
-        .lead_until(Instant::now() + Duration::from_hours(100));
+        .controller
+        .leadership
+        .extend(Instant::now() + Duration::from_hours(100));
 }
 
 /// The requests since so many were made.

@@ -1,15 +1,12 @@
-//! The writes that change a pod without replacing it: out of service, changed, in service again.
+//! The writes that change a pod without replacing it: taken out of service, changed, put into service.
 //!
 //! Gate, labels and annotations go in one patch of `pods/status`, which may carry all of them. Each patch names the
-//! pod's UID, and its resourceVersion where the state it was in decided.
+//! pod's UID, and its resourceVersion where the pod was chosen for its state.
 
-use super::{Written, namespace};
-use crate::cache::index::Kind;
-use crate::cache::owned::version_of;
-use crate::cache::pending::{Expect, Mark};
-use crate::run::Context;
-use crate::write::writer::{self, Target, WriteError};
-use cloneset_api::CloneSet;
+use crate::write::error::WriteError;
+use crate::write::owner::Owner;
+use crate::write::pods::{pending, target};
+use crate::write::written::Written;
 use cloneset_api::names::{pod_conditions, pod_reasons};
 use cloneset_plan::inplace::MetadataChange;
 use cloneset_plan::manifest::rfc3339;
@@ -18,59 +15,41 @@ use cloneset_status::Pod;
 use kube::api::Patch;
 use serde_json::{Map, Value, json};
 
-/// Gate True, labels and annotations in one request.
-pub(super) async fn put_in_service(
-    context: &Context,
-    cloneset: &CloneSet,
-    pod: &InService,
-) -> Result<Written, WriteError> {
-    let stored = patch_status(context, cloneset, &pod.name, in_service_patch(pod)).await?;
-    Ok(written(&stored))
+/// Sets the gate True, and labels and annotations, in one request.
+pub(super) async fn put_in_service(owner: &Owner<'_>, pod: &InService) -> Result<Written, WriteError> {
+    patch_status(owner, &pod.name, in_service_patch(pod)).await
 }
 
-/// Gate and Ready False, labels and annotations in one request.
+/// Sets the gate and Ready False, and labels and annotations, in one request.
 pub(super) async fn take_out_of_service(
-    context: &Context,
-    cloneset: &CloneSet,
+    owner: &Owner<'_>,
     pod: &OutOfService,
 ) -> Result<Written, WriteError> {
-    let stored = patch_status(context, cloneset, &pod.name, out_of_service_patch(pod)).await?;
-    Ok(written(&stored))
+    patch_status(owner, &pod.name, out_of_service_patch(pod)).await
 }
 
-/// The change itself; resources go by a way of their own, first.
-pub(super) async fn change(
-    context: &Context,
-    cloneset: &CloneSet,
-    change: &InPlaceChange,
-) -> Result<Written, WriteError> {
+/// Changes the pod; resources first, through their own subresource.
+pub(super) async fn change(owner: &Owner<'_>, change: &InPlaceChange) -> Result<Written, WriteError> {
+    let writer = owner.writer;
     if !change.resources.is_empty() {
-        let target = Target::of::<Pod>(namespace(cloneset), "pods/resize");
         let resize = Patch::Strategic(resize_patch(change));
-        let _: Pod = writer::patch(context, &target, &change.name, Some("resize"), &resize).await?;
+        let target = target(owner, "pods/resize");
+        let _: Pod = writer
+            .patch(&target, &change.name, Some("resize"), &resize)
+            .await?;
     }
-    let target = Target::of::<Pod>(namespace(cloneset), "pods");
     let patch = Patch::Strategic(change_patch(change));
-    let stored: Pod = writer::patch(context, &target, &change.name, None, &patch).await?;
-    Ok(Written {
-        changed: Some((change.name.clone(), change.revision.clone())),
-        ..written(&stored)
-    })
+    let stored: Pod = writer
+        .patch(&target(owner, "pods"), &change.name, None, &patch)
+        .await?;
+    Ok(Written::Done(pending(&stored)))
 }
 
-async fn patch_status(
-    context: &Context,
-    cloneset: &CloneSet,
-    name: &str,
-    patch: Value,
-) -> Result<Pod, WriteError> {
-    let target = Target::of::<Pod>(namespace(cloneset), "pods/status");
-    writer::patch(context, &target, name, Some("status"), &Patch::Strategic(patch)).await
-}
-
-fn written(stored: &Pod) -> Written {
-    let expect = Expect::Version(version_of(stored));
-    Written::marked(Mark::new(Kind::Pod, stored.name(), stored.uid(), expect))
+async fn patch_status(owner: &Owner<'_>, name: &str, patch: Value) -> Result<Written, WriteError> {
+    let target = target(owner, "pods/status");
+    let patch = Patch::Strategic(patch);
+    let stored: Pod = owner.writer.patch(&target, name, Some("status"), &patch).await?;
+    Ok(Written::Done(pending(&stored)))
 }
 
 fn metadata(uid: &str, resource_version: Option<&str>, change: &MetadataChange) -> Map<String, Value> {
@@ -117,7 +96,7 @@ fn out_of_service_patch(pod: &OutOfService) -> Value {
             "type": pod_conditions::READY,
             "status": "False",
             "reason": pod_reasons::READINESS_GATES_NOT_READY,
-            // As the kubelet says it.
+            // The kubelet's own message.
             "message": format!("the status of pod readiness gate {gate:?} is not \"True\", but False"),
             "lastTransitionTime": at,
         }));
@@ -135,7 +114,7 @@ fn resize_patch(change: &InPlaceChange) -> Value {
 }
 
 fn change_patch(change: &InPlaceChange) -> Value {
-    // After a resize the kubelet takes notice at once and writes status; losing to that would only mean to resize again.
+    // After a resize the kubelet writes the status at once; a conflict with that write would only repeat the resize.
     let version = change
         .resources
         .is_empty()

@@ -1,7 +1,7 @@
 //! Before the first term: what is in the way, what is not, and that nothing is written meanwhile.
 
 use super::*;
-use cloneset_controller::run::lead;
+use cloneset_controller::run::Controller;
 use cloneset_controller::telemetry::admin::pages;
 use jiff::{SignedDuration, Timestamp};
 
@@ -37,9 +37,9 @@ fn start(server: &Server, acknowledged: bool) -> Running {
     server.put("clonesets", cloneset(2, "web:v1", 0));
     let began = Instant::now();
     let running = Running::start_at(server, Arc::new(move || wall(began)));
-    running.context.leadership.end();
-    let context = Arc::clone(&running.context);
-    tokio::spawn(async move { lead(&context, acknowledged, None).await });
+    running.controller.leadership.end();
+    let controller = Arc::clone(&running.controller);
+    tokio::spawn(async move { controller.lead(acknowledged, None).await });
     running
 }
 
@@ -47,14 +47,14 @@ fn start(server: &Server, acknowledged: bool) -> Running {
 async fn stays_away(running: &Running) -> String {
     tokio::time::sleep(Duration::from_mins(5)).await;
     assert_eq!(running.writes(), [], "something was written");
-    assert!(running.context.leadership.time_left().is_none());
-    running.context.clearance.obstacle().unwrap()
+    assert!(running.controller.leadership.time_left().is_none());
+    running.controller.preflight.blocker().unwrap()
 }
 
 /// It leads within a minute, and has done its work in another one.
 async fn goes_ahead(running: &Running) {
     tokio::time::sleep(Duration::from_mins(2)).await;
-    assert_eq!(running.context.clearance.obstacle(), None);
+    assert_eq!(running.controller.preflight.blocker(), None);
     assert_eq!(running.server.objects("pods").len(), 2);
 }
 
@@ -66,11 +66,11 @@ fn looks(server: &Server, resource: &str) -> usize {
         .count()
 }
 
-async fn readyz(context: &Arc<Context>) -> (u16, String) {
+async fn readyz(controller: &Controller) -> (u16, String) {
     let request = http::Request::get("/readyz")
         .body(axum::body::Body::empty())
         .unwrap();
-    let response = tower::Service::call(&mut pages(Arc::clone(context)), request)
+    let response = tower::Service::call(&mut pages(Arc::new(controller.admin())), request)
         .await
         .unwrap();
     let code = response.status().as_u16();
@@ -95,13 +95,13 @@ async fn a_crd_that_cannot_be_written_through_is_waited_for_and_told() {
         let running = start(&server, true);
         let told = stays_away(&running).await;
         assert!(told.contains(words), "{told}");
-        let (code, page) = readyz(&running.context).await;
+        let (code, page) = readyz(&running.controller).await;
         assert!(code == 503 && page.starts_with(&told), "{code} {page}");
         let looks = looks(&server, "customresourcedefinitions");
         assert!((9..=12).contains(&looks), "{looks} looks in five minutes");
         server.put("customresourcedefinitions", our_crd());
         goes_ahead(&running).await;
-        assert_eq!(readyz(&running.context).await, (200, "ok\n".to_owned()));
+        assert_eq!(readyz(&running.controller).await, (200, "ok\n".to_owned()));
     }
 }
 

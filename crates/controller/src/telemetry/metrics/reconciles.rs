@@ -1,16 +1,15 @@
-//! Passes over CloneSets: how they ended and how long they took.
+//! Reconciles: how they ended and how long they took.
 //!
-//! Once in controller-runtime's words, for dashboards that know only those, and once in ours, which tell more.
+//! Once under controller-runtime's names, for dashboards that know only those, and once under ours, which are more
+//! detailed. Which outcome has which result is decided by the caller.
 
-use super::CONTROLLER;
-use crate::reconcile::reconciler::Outcome;
+use super::labels::controller;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
-use std::borrow::Cow;
 use std::time::Duration;
 
 /// Bounds of the buckets: controller-runtime's, so that panels made for it fit.
@@ -30,22 +29,50 @@ struct ResultLabel {
     result: &'static str,
 }
 
-/// What is counted of passes.
+/// How a reconcile ended, as controller-runtime would call it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReconcileResult {
+    /// Nothing is left to do.
+    Success,
+    /// It is repeated at once.
+    Requeue,
+    /// It is repeated later.
+    RequeueAfter,
+    /// Something failed that an operator should look at.
+    Error,
+    /// As `Error`, and retrying cannot fix it.
+    TerminalError,
+    /// It panicked.
+    Panic,
+}
+
+impl ReconcileResult {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Requeue => "requeue",
+            Self::RequeueAfter => "requeue_after",
+            Self::Error | Self::TerminalError | Self::Panic => "error",
+        }
+    }
+}
+
+/// Counters of reconciles.
 #[derive(Debug)]
-pub struct Passes {
+pub struct Reconciles {
     outcomes: Family<OutcomeLabel, Counter>,
     results: Family<ResultLabel, Counter>,
     errors: Counter,
     terminal_errors: Counter,
     panics: Counter,
     seconds: Histogram,
-    /// Passes that may be made at the same time.
+    /// The most reconciles at the same time.
     pub at_most: Gauge,
 }
 
-impl Passes {
+impl Reconciles {
     pub(super) fn new(registry: &mut Registry) -> Self {
-        let passes = Self {
+        let reconciles = Self {
             outcomes: Family::default(),
             results: Family::default(),
             errors: Counter::default(),
@@ -56,84 +83,70 @@ impl Passes {
         };
         // A series that begins at 0 shows its first increase.
         for result in ["success", "requeue", "requeue_after", "error"] {
-            drop(passes.results.get_or_create(&ResultLabel { result }));
+            drop(reconciles.results.get_or_create(&ResultLabel { result }));
         }
         registry.register(
             "cloneset_reconcile",
-            "Passes over a CloneSet, by how they ended",
-            passes.outcomes.clone(),
+            "Reconciles of a CloneSet, by how they ended",
+            reconciles.outcomes.clone(),
         );
-        passes.register(registry.sub_registry_with_label(label()));
-        passes
+        reconciles.register(registry.sub_registry_with_label(controller()));
+        reconciles
     }
 
     /// Under controller-runtime's names.
     fn register(&self, registry: &mut Registry) {
         registry.register(
             "controller_runtime_reconcile",
-            "Passes over a CloneSet, by what follows",
+            "Reconciles of a CloneSet, by result",
             self.results.clone(),
         );
         registry.register(
             "controller_runtime_reconcile_errors",
-            "Passes that failed",
+            "Reconciles that failed",
             self.errors.clone(),
         );
         registry.register(
             "controller_runtime_terminal_reconcile_errors",
-            "Passes that failed for what trying again cannot mend",
+            "Reconciles that failed with an error that retrying cannot fix",
             self.terminal_errors.clone(),
         );
         registry.register(
             "controller_runtime_reconcile_panics",
-            "Passes that panicked",
+            "Reconciles that panicked",
             self.panics.clone(),
         );
         registry.register(
             "controller_runtime_reconcile_time_seconds",
-            "Time a pass took",
+            "Time a reconcile took",
             self.seconds.clone(),
         );
         registry.register(
             "controller_runtime_max_concurrent_reconciles",
-            "Passes that may be made at the same time",
+            "The most reconciles at the same time",
             self.at_most.clone(),
         );
     }
 
-    /// Counts a pass that took this long; `has_timer` when time alone brings the next one.
-    pub fn count(&self, outcome: &Outcome, has_timer: bool, took: Duration) {
-        let outcome_label = OutcomeLabel {
-            outcome: outcome.label(),
+    /// Counts a reconcile that took this long.
+    pub fn count(&self, outcome: &'static str, result: ReconcileResult, took: Duration) {
+        self.outcomes.get_or_create(&OutcomeLabel { outcome }).inc();
+        let label = ResultLabel {
+            result: result.label(),
         };
-        self.outcomes.get_or_create(&outcome_label).inc();
-        let result = result(outcome, has_timer);
-        self.results.get_or_create(&ResultLabel { result }).inc();
-        if result == "error" {
-            self.errors.inc();
-        }
-        match outcome {
-            Outcome::Unreadable => _ = self.terminal_errors.inc(),
-            Outcome::Panicked => _ = self.panics.inc(),
-            _ => {}
+        self.results.get_or_create(&label).inc();
+        match result {
+            ReconcileResult::Error => _ = self.errors.inc(),
+            ReconcileResult::TerminalError => {
+                self.errors.inc();
+                self.terminal_errors.inc();
+            }
+            ReconcileResult::Panic => {
+                self.errors.inc();
+                self.panics.inc();
+            }
+            ReconcileResult::Success | ReconcileResult::Requeue | ReconcileResult::RequeueAfter => {}
         }
         self.seconds.observe(took.as_secs_f64());
-    }
-}
-
-/// The label that every metric of controller-runtime carries.
-pub(super) fn label() -> (Cow<'static, str>, Cow<'static, str>) {
-    ("controller".into(), CONTROLLER.into())
-}
-
-/// What controller-runtime would call it: an error is only what somebody should look at, as its alerts mean it. That
-/// everything is looked at again after a long while anyway does not count as being queued again.
-fn result(outcome: &Outcome, has_timer: bool) -> &'static str {
-    match outcome {
-        Outcome::Done if has_timer => "requeue_after",
-        Outcome::Done | Outcome::Gone => "success",
-        Outcome::Behind(_) | Outcome::Throttled(_) | Outcome::Held(_) => "requeue_after",
-        Outcome::Raced | Outcome::NotLeading => "requeue",
-        Outcome::Failed(_) | Outcome::OverQuota(_) | Outcome::Unreadable | Outcome::Panicked => "error",
     }
 }
