@@ -9,6 +9,7 @@ pub(crate) mod cargo;
 mod crates;
 mod deny;
 mod end_to_end;
+mod imports;
 mod rights;
 mod stage;
 mod summary;

@@ -6,7 +6,7 @@ use std::fmt;
 use anyhow::Result;
 use clap::ValueEnum;
 
-use super::{cargo, crates, deny, end_to_end};
+use super::{cargo, crates, deny, end_to_end, imports};
 use crate::{chart, cluster, generate, image, mutants};
 
 /// One kind of check.
@@ -18,7 +18,7 @@ pub(super) enum Stage {
     Generated,
     /// The deciding crates reach no client and no runtime
     Purity,
-    /// clippy
+    /// clippy, and imports between files
     Lints,
     /// Each crate on its own
     Alone,
@@ -73,7 +73,7 @@ impl Stage {
             Self::Format => "cargo fmt --check",
             Self::Generated => "generated files are what the code says",
             Self::Purity => "api, status and plan reach no client and no runtime",
-            Self::Lints => "clippy on every target; a warning is an error",
+            Self::Lints => "clippy on every target; no import cycle between files",
             Self::Alone => "every crate builds without its neighbours' features",
             Self::Unit => "unit, property and golden tests",
             Self::Mutants => {
@@ -94,6 +94,7 @@ impl Stage {
             Self::Generated => generate::run(&root, true)?,
             Self::Purity => crates::check_purity()?,
             Self::Lints => {
+                imports::check(&root)?;
                 let targets = ["clippy", "--workspace", "--all-targets", "--locked"];
                 cargo::run(&[targets.as_slice(), &["--", "-D", "warnings"]].concat())?;
             }
