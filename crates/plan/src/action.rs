@@ -10,7 +10,7 @@ use crate::new_claim::NewClaim;
 use cloneset_api::CloneSet;
 use cloneset_api::names::events;
 use cloneset_status::facts::Resources;
-use cloneset_status::{Counts, Observed, Wait};
+use cloneset_status::{ConditionUpdate, Counts, Observed, Wait};
 use jiff::Timestamp;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -64,10 +64,10 @@ impl Plan {
             current_revision: outlook.current_revision.as_deref(),
             collision_count: (outlook.collision_count > 0).then_some(outlook.collision_count),
             waits: &self.waits,
-            scaling: None,
-            updating: None,
+            scaling: ConditionUpdate::Keep,
+            updating: ConditionUpdate::Keep,
             moving: outlook.unfinished,
-            refusal: None,
+            rejection: ConditionUpdate::Keep,
             runaway: None,
             with_kstatus: true,
         }

@@ -3,7 +3,7 @@
 //! Pure and total: it is computed in every pass, also in one that waits or failed, and compared with the stored
 //! status to see whether a write is due. Nothing here writes.
 
-use crate::conditions::{self, Wanted};
+use crate::conditions::{self, ConditionUpdate, Wanted};
 use crate::counts::Counts;
 use crate::kstatus::{Stall, Wishes, clear_ready, set_ready, set_stalled};
 use crate::phase::{Held, Standing, phase};
@@ -44,14 +44,14 @@ pub struct Observed<'a> {
     pub collision_count: Option<i32>,
     /// What is not done, and why.
     pub waits: &'a [Wait],
-    /// What became of creating and deleting in this pass; `None` keeps what an earlier pass found.
-    pub scaling: Option<Result<(), String>>,
-    /// What became of updating in this pass, likewise.
-    pub updating: Option<Result<(), String>>,
+    /// Does creating or deleting fail?
+    pub scaling: ConditionUpdate,
+    /// Does updating fail?
+    pub updating: ConditionUpdate,
     /// Are pods being created or deleted right now, so that the counters are about to change?
     pub moving: bool,
-    /// Would the API server take a pod of the template? Likewise.
-    pub refusal: Option<Result<(), String>>,
+    /// Does the API server reject every pod of the template?
+    pub rejection: ConditionUpdate,
     /// Why creation has been stopped altogether.
     pub runaway: Option<&'a Runaway>,
     /// Are `Ready` and `Reconciling` wanted?
@@ -75,7 +75,7 @@ pub fn compute(previous: &CloneSetStatus, observed: Observed<'_>, now: Timestamp
     );
     let stall = Stall::of_spec(observed.problems)
         .or_else(|| observed.runaway.map(Stall::of_runaway))
-        .or_else(|| Stall::of_refusal(observed.refusal, previous))
+        .or_else(|| Stall::of_rejection(observed.rejection, previous))
         .or_else(|| Stall::of_deadline(&status, observed.waits));
     set_stalled(&mut status, stall.as_ref(), now);
     if observed.with_kstatus {
@@ -148,13 +148,13 @@ fn set_runaway(list: &mut Vec<cloneset_api::Condition>, runaway: Option<&Runaway
 fn set_failure(
     list: &mut Vec<cloneset_api::Condition>,
     type_: &'static str,
-    outcome: Option<Result<(), String>>,
+    update: ConditionUpdate,
     now: Timestamp,
 ) {
-    match outcome {
-        None => {}
-        Some(Ok(())) => conditions::clear(list, type_),
-        Some(Err(message)) => {
+    match update {
+        ConditionUpdate::Keep => {}
+        ConditionUpdate::Clear => conditions::clear(list, type_),
+        ConditionUpdate::Set(message) => {
             conditions::set(
                 list,
                 Wanted {

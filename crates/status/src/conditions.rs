@@ -19,6 +19,18 @@ pub struct Wanted {
     pub message: String,
 }
 
+/// What a reconcile says about a condition that reports failures.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ConditionUpdate {
+    /// Nothing: what an earlier reconcile found stays.
+    #[default]
+    Keep,
+    /// Nothing fails any more.
+    Clear,
+    /// This fails, with this message.
+    Set(String),
+}
+
 /// Sets a condition. Equal status, reason and message leave it untouched; an equal status keeps the transition
 /// time; the changed condition moves to the end of the list (`behaviour.md` 7.3).
 pub fn set(conditions: &mut Vec<Condition>, wanted: Wanted, now: Timestamp) {

@@ -4,7 +4,7 @@
 //! `Reconciling` and `Stalled` are present only while they are true. A CloneSet at rest on its partition or paused is
 //! not reconciling: it is where somebody wanted it. Kruise's own conditions are none of this file's business.
 
-use crate::conditions::{self, Wanted};
+use crate::conditions::{self, ConditionUpdate, Wanted};
 use crate::phase::Phase;
 use crate::why::{Problem, Runaway, Wait};
 use cloneset_api::CloneSetStatus;
@@ -35,12 +35,12 @@ impl Stall {
         })
     }
 
-    /// From a refusal of the pods themselves: `None` keeps what an earlier pass found.
-    pub(crate) fn of_refusal(refusal: Option<Result<(), String>>, stored: &CloneSetStatus) -> Option<Self> {
-        let message = match refusal {
-            Some(Ok(())) => return None,
-            Some(Err(message)) => message,
-            None => stored
+    /// From the rejection of every pod of the template.
+    pub(crate) fn of_rejection(rejection: ConditionUpdate, stored: &CloneSetStatus) -> Option<Self> {
+        let message = match rejection {
+            ConditionUpdate::Clear => return None,
+            ConditionUpdate::Set(message) => message,
+            ConditionUpdate::Keep => stored
                 .conditions
                 .iter()
                 .flatten()

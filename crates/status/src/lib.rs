@@ -17,6 +17,7 @@ pub mod unready;
 pub mod why;
 
 pub use compute::{Observed, compute};
+pub use conditions::ConditionUpdate;
 pub use counts::{Counted, Counts};
 pub use facts::{Claim, LifecycleState, Pod, Revision};
 pub use phase::{Held, Phase, phase};

@@ -6,7 +6,7 @@ use crate::failure::Failure;
 use crate::world::World;
 use cloneset_api::CloneSetStatus;
 use cloneset_plan::{Desired, Plan};
-use cloneset_status::{Observed, Wait, compute};
+use cloneset_status::{ConditionUpdate, Observed, Wait, compute};
 
 impl World {
     /// Writes status if it says something new; true when it did. `seen` is what the plan was made on.
@@ -48,16 +48,22 @@ impl World {
             .any(|wait| matches!(wait, Wait::Stalled | Wait::Deleting(_)));
         let backing_off = plan.waits.contains(&Wait::BackingOff);
         let scaling = match &acted.refused {
-            Some(message) => Some(Err(format!("cannot create a pod: {message}"))),
+            Some(message) => ConditionUpdate::Set(format!("cannot create a pod: {message}")),
             // What an earlier attempt found still holds.
-            None => (!held && !backing_off).then_some(Ok(())),
+            None if held || backing_off => ConditionUpdate::Keep,
+            None => ConditionUpdate::Clear,
+        };
+        let updating = match plan.impossible_update() {
+            _ if held => ConditionUpdate::Keep,
+            Some(message) => ConditionUpdate::Set(message),
+            None => ConditionUpdate::Clear,
         };
         let observed = Observed {
             update_revision: update.as_deref(),
             current_revision: current.as_deref(),
             collision_count: (collisions > 0).then_some(collisions),
             scaling,
-            updating: (!held).then_some(plan.impossible_update().map_or(Ok(()), Err)),
+            updating,
             ..plan.observed(&self.store.cloneset, desired)
         };
         compute(stored, observed, self.controllers_now())

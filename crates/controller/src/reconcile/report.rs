@@ -16,7 +16,7 @@ use crate::write::owner::Owner;
 use cloneset_api::CloneSetStatus;
 use cloneset_plan::{ActionKind, DeleteReason, Desired, Plan};
 use cloneset_status::progress::deadline;
-use cloneset_status::{Observed, Wait, compute, unknown_fields};
+use cloneset_status::{ConditionUpdate, Observed, Wait, compute, unknown_fields};
 use jiff::Timestamp;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -118,9 +118,11 @@ impl Reporter {
             current_revision: known.current_revision.filter(|_| !revision_failed),
             collision_count: (collisions > 0).then_some(collisions),
             scaling: outcome(plan, acted, failures, is_scaling),
-            updating: outcome(plan, acted, failures, is_updating)
-                .map(|told| told.and_then(|()| plan.impossible_update().map_or(Ok(()), Err))),
-            refusal: rejection(plan, acted, failures),
+            updating: match outcome(plan, acted, failures, is_updating) {
+                ConditionUpdate::Clear => possible_update(plan),
+                other => other,
+            },
+            rejection: rejection(plan, acted, failures),
             runaway: memory.runaway.as_ref(),
             with_kstatus: !self.kruise_conditions_only,
             ..known
@@ -182,9 +184,9 @@ fn is_updating(kind: ActionKind, reason: Option<DeleteReason>) -> bool {
 }
 
 /// What the condition about some kinds of actions should say: the first failure of this reconcile, or that they succeeded.
-/// `None` keeps what an earlier reconcile found: nothing of the kind was attempted although there is something to do, or
-/// the failures say nothing (a conflict, one missing answer).
-fn outcome(plan: &Plan, acted: &Acted, failures: u32, is_mine: Part) -> Option<Result<(), String>> {
+/// It keeps what an earlier reconcile found when nothing of the kind was attempted although there is something to do, or
+/// when the failures say nothing (a conflict, one missing answer).
+fn outcome(plan: &Plan, acted: &Acted, failures: u32, is_mine: Part) -> ConditionUpdate {
     let mine: Vec<&Failure> = acted
         .failed
         .iter()
@@ -192,11 +194,25 @@ fn outcome(plan: &Plan, acted: &Acted, failures: u32, is_mine: Part) -> Option<R
         .collect();
     if !mine.is_empty() {
         let message = mine.iter().find_map(|failure| failure.message(failures));
-        return message.map(Err);
+        return message.map_or(ConditionUpdate::Keep, ConditionUpdate::Set);
     }
     // While something backs off, a success does not show that what failed would succeed now.
     let is_success = !plan.waits.contains(&Wait::BackingOff) && succeeded(acted, is_mine);
-    (is_success || !left_undone(plan, acted)).then_some(Ok(()))
+    clear_if(is_success || !left_undone(plan, acted))
+}
+
+fn clear_if(nothing_fails: bool) -> ConditionUpdate {
+    if nothing_fails {
+        ConditionUpdate::Clear
+    } else {
+        ConditionUpdate::Keep
+    }
+}
+
+/// Pods that cannot be updated until the user changes something count as a failure.
+fn possible_update(plan: &Plan) -> ConditionUpdate {
+    plan.impossible_update()
+        .map_or(ConditionUpdate::Clear, ConditionUpdate::Set)
 }
 
 fn succeeded(acted: &Acted, is_mine: Part) -> bool {
@@ -219,7 +235,7 @@ fn left_undone(plan: &Plan, acted: &Acted) -> bool {
 }
 
 /// Does the API server reject every pod of the template? A quota that is used up shows that it would accept one.
-fn rejection(plan: &Plan, acted: &Acted, failures: u32) -> Option<Result<(), String>> {
+fn rejection(plan: &Plan, acted: &Acted, failures: u32) -> ConditionUpdate {
     let tries = |kind: ActionKind| {
         matches!(
             kind,
@@ -235,10 +251,11 @@ fn rejection(plan: &Plan, acted: &Acted, failures: u32) -> Option<Result<(), Str
     });
     if let Some(failure) = rejected {
         // Once may be a service account or a namespace that is still being created.
-        return failure.message(failures).filter(|_| failures > 0).map(Err);
+        let message = failure.message(failures).filter(|_| failures > 0);
+        return message.map_or(ConditionUpdate::Keep, ConditionUpdate::Set);
     }
     let accepted = (acted.done.iter().any(|kind| tries(*kind)) && !plan.waits.contains(&Wait::BackingOff))
         || mine.clone().any(|failure| scope(failure) == BackoffScope::Quota);
     let nothing_to_try = mine.clone().next().is_none() && !left_undone(plan, acted);
-    (accepted || nothing_to_try).then_some(Ok(()))
+    clear_if(accepted || nothing_to_try)
 }

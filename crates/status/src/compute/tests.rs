@@ -26,10 +26,10 @@ fn observed() -> Observed<'static> {
         current_revision: Some("web-old"),
         collision_count: None,
         waits: &[],
-        scaling: None,
-        updating: None,
+        scaling: ConditionUpdate::Keep,
+        updating: ConditionUpdate::Keep,
         moving: false,
-        refusal: None,
+        rejection: ConditionUpdate::Keep,
         runaway: None,
         with_kstatus: false,
     }
@@ -42,7 +42,7 @@ fn at(second: i64) -> Timestamp {
 #[test]
 fn computing_twice_from_the_same_facts_changes_nothing() {
     let mut failing = observed();
-    failing.scaling = Some(Err("no quota".into()));
+    failing.scaling = ConditionUpdate::Set("no quota".into());
     let once = compute(&CloneSetStatus::default(), failing.clone(), at(1));
     assert_eq!(compute(&once, failing, at(2)), once);
 }
@@ -65,18 +65,18 @@ fn a_failure_is_kept_until_the_same_kind_of_work_succeeds() {
     let failed = compute(
         &CloneSetStatus::default(),
         Observed {
-            scaling: Some(Err("no quota".into())),
+            scaling: ConditionUpdate::Set("no quota".into()),
             ..observed()
         },
         at(1),
     );
     assert_eq!(failed.conditions.as_ref().unwrap()[0].type_, "FailedScale");
     assert_eq!(
-        step(&failed, None),
+        step(&failed, ConditionUpdate::Keep),
         1,
         "a pass that did not scale says nothing about it"
     );
-    assert_eq!(step(&failed, Some(Ok(()))), 0);
+    assert_eq!(step(&failed, ConditionUpdate::Clear), 0);
 }
 
 #[test]
@@ -227,11 +227,11 @@ fn generic_tools_wait_while_something_is_under_way() {
     };
     let short = Observed {
         counts: serving(3, 2),
-        scaling: Some(Err("no quota".into())),
+        scaling: ConditionUpdate::Set("no quota".into()),
         ..judged()
     };
     let failing = Observed {
-        updating: Some(Err("no".into())),
+        updating: ConditionUpdate::Set("no".into()),
         ..judged()
     };
     for (what, observed, reason) in [
@@ -259,7 +259,7 @@ fn generic_tools_give_up_when_only_a_change_can_help() {
         ..judged()
     };
     let refused = Observed {
-        refusal: Some(Err("no".into())),
+        rejection: ConditionUpdate::Set("no".into()),
         ..judged()
     };
     let vanishing = Runaway::vanishing(9);
@@ -308,17 +308,20 @@ fn why_it_waits_stands_in_the_message() {
 
 #[test]
 fn a_refusal_is_remembered_until_a_pod_was_taken() {
-    let step = |previous: &CloneSetStatus, refusal| {
+    let step = |previous: &CloneSetStatus, rejection| {
         compute(
             previous,
             Observed {
-                refusal,
+                rejection,
                 ..observed()
             },
             at(1),
         )
     };
-    let refused = step(&CloneSetStatus::default(), Some(Err("bad port".into())));
+    let refused = step(
+        &CloneSetStatus::default(),
+        ConditionUpdate::Set("bad port".into()),
+    );
     let stalled = |status: &CloneSetStatus| {
         let found = status
             .conditions
@@ -329,8 +332,8 @@ fn a_refusal_is_remembered_until_a_pod_was_taken() {
         found.map(|c| (c.reason.unwrap(), c.message.unwrap()))
     };
     assert_eq!(stalled(&refused), Some(("PodRefused".into(), "bad port".into())));
-    assert_eq!(step(&refused, None), refused);
-    assert_eq!(stalled(&step(&refused, Some(Ok(())))), None);
+    assert_eq!(step(&refused, ConditionUpdate::Keep), refused);
+    assert_eq!(stalled(&step(&refused, ConditionUpdate::Clear)), None);
 }
 
 #[test]
