@@ -35,7 +35,8 @@ pub(crate) struct Member<'a> {
     pub(crate) ready: bool,
     /// A hook holds its deletion, but the pod is wanted again: it goes back into service.
     pub(crate) regretted: bool,
-    /// It must not be deleted or taken out of service now, as that was refused a moment ago. Others go on without it.
+    /// It must not be deleted or taken out of service now: that was rejected a moment ago, or the pod cannot be read.
+    /// Others go on without it.
     pub(crate) kept: bool,
     /// It serves, and nothing is to be written on it because of what it is now.
     pub(crate) settled: bool,
@@ -88,7 +89,7 @@ impl<'a> Member<'a> {
         self.fact.specified_delete =
             pod.is_marked_for_deletion() || desired.pods_to_delete.contains(pod.name());
         self.fact.released = is_taken_out(snapshot, desired, pod);
-        self.kept = snapshot.kept_pods.contains(pod.name());
+        self.kept = pod.unreadable.is_some() || snapshot.kept_pods.contains(pod.name());
     }
 
     fn read_health(&mut self, desired: &Desired, now: Timestamp) {
@@ -99,7 +100,7 @@ impl<'a> Member<'a> {
     }
 
     fn read_rest(&mut self) {
-        self.settled = is_settled(self.pod, self.state);
+        self.settled = self.pod.unreadable.is_none() && is_settled(self.pod, self.state);
     }
 
     /// Does it have a revision that is neither the current one nor the update revision?

@@ -75,6 +75,8 @@ struct Tally {
     held: BTreeMap<&'static str, i32>,
     unreadable: i32,
     first_unreadable: Option<String>,
+    unreadable_pods: i32,
+    first_unreadable_pod: Option<(String, String)>,
     unknown: i32,
     first_unknown: Option<(String, String)>,
 }
@@ -115,6 +117,13 @@ impl Tally {
                 first,
             });
         }
+        if let Some((pod, error)) = self.first_unreadable_pod {
+            waits.push(Wait::UnreadablePods {
+                pods: self.unreadable_pods,
+                pod,
+                error,
+            });
+        }
         if let Some((pod, state)) = self.first_unknown {
             waits.push(Wait::UnknownState {
                 pods: self.unknown,
@@ -138,6 +147,12 @@ struct Refresh<'a> {
 impl Refresh<'_> {
     fn pod(&mut self, member: &Member<'_>) {
         let (pod, state) = (member.pod, member.state);
+        if let Some(error) = &pod.unreadable {
+            self.tally.unreadable_pods = self.tally.unreadable_pods.saturating_add(1);
+            let first = || (pod.name().to_owned(), error.to_string());
+            self.tally.first_unreadable_pod.get_or_insert_with(first);
+            return;
+        }
         if member.regretted {
             self.put_back(pod);
             return;

@@ -149,7 +149,7 @@ impl Revisions {
 pub(crate) fn surplus(snapshot: &Snapshot, live: [&str; 3], limit: usize) -> Vec<Action> {
     let revisions = snapshot.revisions.iter();
     let mut unused: Vec<&Arc<Revision>> = revisions
-        .filter(|revision| !live.contains(&revision.name()))
+        .filter(|revision| !live.contains(&revision.name()) && revision.unreadable.is_none())
         .collect();
     if unused.len() <= limit {
         return Vec::new();

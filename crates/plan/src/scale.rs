@@ -55,7 +55,9 @@ pub(crate) fn scale(context: &Context<'_>, diff: &Diff, floor: &mut Floor) -> Sc
     let blocked = specified
         .blocked
         .saturating_add(surplus.blocked.saturating_sub(instead).max(0));
-    let denied = |member: &Member<'_>| member.kept && (member.leaves() || diff.down > 0);
+    let denied = |member: &Member<'_>| {
+        member.kept && member.pod.unreadable.is_none() && (member.leaves() || diff.down > 0)
+    };
     if context.members.iter().any(denied) {
         scaling.waits.push(Wait::BackingOff);
     }

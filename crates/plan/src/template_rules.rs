@@ -15,6 +15,10 @@ const MAX_PVC_NAME: usize = 246;
 /// Characters of a label's value, and of the name of a container or volume.
 const MAX_LABEL: usize = 63;
 
+/// Levels of lists and objects in a template. The ControllerRevision that records it has a few more, and an object with
+/// more than 127 cannot be read.
+const MAX_DEPTH: usize = 100;
+
 const CONTAINERS: &str = "spec.template.spec.containers";
 const LABELS: &str = "spec.template.metadata.labels";
 const ANNOTATIONS: &str = "spec.template.metadata.annotations";
@@ -28,6 +32,10 @@ pub(crate) fn broken(cloneset: &CloneSet) -> Vec<Problem> {
     problems.extend(volumes(template));
     problems.extend(label_values(template));
     problems.extend(control_keys(template));
+    if is_deeper_than(template, MAX_DEPTH) {
+        let rule = format!("at most {MAX_DEPTH} levels of lists and objects");
+        problems.push(blocking("spec.template", "nested too deeply", rule));
+    }
     problems
 }
 
@@ -37,6 +45,17 @@ fn blocking(field: &'static str, value: impl Into<String>, rule: impl Into<Strin
         value: value.into(),
         rule: rule.into(),
         verdict: Verdict::InvalidBlocking,
+    }
+}
+
+fn is_deeper_than(value: &Value, levels: usize) -> bool {
+    let Some(below) = levels.checked_sub(1) else {
+        return value.is_array() || value.is_object();
+    };
+    match value {
+        Value::Array(items) => items.iter().any(|item| is_deeper_than(item, below)),
+        Value::Object(fields) => fields.values().any(|field| is_deeper_than(field, below)),
+        _ => false,
     }
 }
 
@@ -254,6 +273,18 @@ mod tests {
             assert_eq!(told(&change), [(expected.to_owned(), true)]);
         }
         assert_eq!(told(&json!({"metadata": {"name": "w".repeat(247)}})), []);
+    }
+
+    #[test]
+    fn a_template_that_is_nested_too_deeply_blocks() {
+        let nested = |levels: usize| {
+            let innermost = json!(1);
+            let field = (0..levels).fold(innermost, |inside, _| json!({"x": inside}));
+            told(&of_spec(&json!({"odd": field})))
+        };
+        let expected = "spec.template: nested too deeply must be at most 100 levels of lists and objects";
+        assert_eq!(nested(98), []);
+        assert_eq!(nested(99), [(expected.to_owned(), true)]);
     }
 
     #[test]

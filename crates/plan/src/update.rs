@@ -50,7 +50,7 @@ pub(crate) fn update(context: &Context<'_>, diff: &Diff, floor: &mut Floor) -> U
     let mut in_place = InPlace::to(context, target);
     let (kept, free): (Vec<Member<'_>>, Vec<Member<'_>>) =
         wanted.candidates.into_iter().partition(|member| member.kept);
-    if !kept.is_empty() {
+    if kept.iter().any(|member| member.pod.unreadable.is_none()) {
         updating.waits.push(Wait::BackingOff);
     }
     let (candidates, stuck) = movable(context, &mut in_place, free);

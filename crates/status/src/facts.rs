@@ -18,6 +18,7 @@ mod parse;
 pub use claim::Claim;
 use container::failed_ones;
 pub use container::{Cause, ContainerState, ContainerStatus, LastState, Running, Termination};
+pub use parse::KeptMetadata;
 use parse::{RawCondition, null_as_default, shortened, without_managed_fields};
 
 /// A pod, reduced to what deciding needs.
@@ -32,6 +33,9 @@ pub struct Pod {
     /// What the kubelet says.
     #[serde(default)]
     pub status: PodStatus,
+    /// Why only the metadata could be read, if so.
+    #[serde(skip)]
+    pub unreadable: Option<Box<str>>,
 }
 
 /// The fields of a pod's spec we read.
@@ -381,6 +385,9 @@ pub struct Revision {
     /// Position in the history; the highest is the newest.
     #[serde(default)]
     pub revision: i64,
+    /// Why only the metadata could be read, if so.
+    #[serde(skip)]
+    pub unreadable: Option<Box<str>>,
 }
 
 impl Revision {

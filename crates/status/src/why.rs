@@ -145,6 +145,15 @@ pub enum Wait {
         /// Annotation and pod of the first.
         first: String,
     },
+    /// Pods of which only the metadata can be read: they count as not available, and the controller leaves them alone.
+    UnreadablePods {
+        /// Pods that cannot be read.
+        pods: i32,
+        /// The first of them.
+        pod: String,
+        /// Why it cannot be read.
+        error: String,
+    },
     /// Pods have a lifecycle state that is not one of a CloneSet: they are never available, and are left alone.
     UnknownState {
         /// Pods in such a state.
@@ -188,6 +197,7 @@ impl Wait {
             | Self::Hook { .. }
             | Self::NotInPlace { .. }
             | Self::UnreadableState { .. }
+            | Self::UnreadablePods { .. }
             | Self::UnknownState { .. }
             | Self::BackingOff
             | Self::RunawayCreation
@@ -208,6 +218,7 @@ impl Wait {
                 | Self::PartitionRaised { .. }
                 | Self::NotInPlace { .. }
                 | Self::UnreadableState { .. }
+                | Self::UnreadablePods { .. }
                 | Self::UnknownState { .. }
                 | Self::MinReadySeconds { .. }
                 | Self::AwaitingConfirmation { .. }
@@ -243,6 +254,7 @@ impl Wait {
             Self::Hook { .. } => "Hook",
             Self::NotInPlace { .. } => "NotInPlace",
             Self::UnreadableState { .. } => "UnreadableState",
+            Self::UnreadablePods { .. } => "UnreadablePods",
             Self::UnknownState { .. } => "UnknownState",
             Self::BackingOff => "BackingOff",
             Self::RunawayCreation => "RunawayCreation",

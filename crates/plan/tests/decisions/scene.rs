@@ -23,6 +23,7 @@ pub(crate) struct Scene {
     pods: Vec<Value>,
     reserved: BTreeSet<String>,
     denied: BTreeSet<String>,
+    unreadable: BTreeMap<String, String>,
     creation: Creation,
     features: Features,
     nodes: Option<NodeLabels>,
@@ -60,6 +61,7 @@ impl Scene {
             pods: Vec::new(),
             reserved: BTreeSet::new(),
             denied: BTreeSet::new(),
+            unreadable: BTreeMap::new(),
             creation: Creation::Allowed,
             features: Features::default(),
             nodes: None,
@@ -84,6 +86,12 @@ impl Scene {
     /// The deletion of this pod was denied a moment ago.
     pub(crate) fn deny(mut self, pod: &str) -> Self {
         self.denied.insert(pod.to_owned());
+        self
+    }
+
+    /// Only the metadata of this pod can be read.
+    pub(crate) fn unreadable(mut self, pod: &str, error: &str) -> Self {
+        self.unreadable.insert(pod.to_owned(), error.to_owned());
         self
     }
 
@@ -167,11 +175,16 @@ impl Scene {
     }
 
     pub(crate) fn snapshot(&self) -> Snapshot {
-        let parse = |values: &[Value]| -> Vec<Arc<Pod>> {
-            values
-                .iter()
-                .map(|value| Arc::new(serde_json::from_value(value.clone()).unwrap()))
-                .collect()
+        let read = |value: &Value| -> Pod {
+            let pod: Pod = serde_json::from_value(value.clone()).unwrap();
+            match self.unreadable.get(pod.name()) {
+                None => pod,
+                Some(error) => Pod {
+                    metadata: pod.metadata,
+                    unreadable: Some(error.as_str().into()),
+                    ..Pod::default()
+                },
+            }
         };
         let cloneset: CloneSet = serde_json::from_value(self.cloneset.clone()).unwrap();
         let revisions = self.revisions.iter().map(|value| {
@@ -180,7 +193,7 @@ impl Scene {
         });
         Snapshot {
             cloneset: Arc::new(cloneset),
-            pods: parse(&self.pods),
+            pods: self.pods.iter().map(|pod| Arc::new(read(pod))).collect(),
             revisions: revisions.collect(),
             claims: Vec::new(),
             doomed_claims: BTreeSet::new(),

@@ -13,6 +13,9 @@ pub struct Claim {
     /// Identity, labels, owners. Managed fields are skipped.
     #[serde(deserialize_with = "without_managed_fields")]
     pub metadata: ObjectMeta,
+    /// Why only the metadata could be read, if so.
+    #[serde(skip)]
+    pub unreadable: Option<Box<str>>,
 }
 
 impl Claim {

@@ -3,9 +3,8 @@
 //! Of texts only the beginning and the end are kept: thousands of pods may fail at once, each with a long message.
 
 use super::Resources;
-use super::parse::{null_as_default, shortened};
+use super::parse::{null_as_default, shortened, time};
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::{Deserialize, Deserializer};
 
 /// Bytes that are kept of the beginning of a text that is too long, and of its end, which often says why.
@@ -67,7 +66,7 @@ pub struct LastState {
 #[serde(rename_all = "camelCase", default)]
 pub struct Running {
     /// Since when; second precision.
-    #[serde(deserialize_with = "timestamp")]
+    #[serde(deserialize_with = "time")]
     pub started_at: Option<Timestamp>,
 }
 
@@ -83,7 +82,7 @@ pub struct Termination {
     #[serde(deserialize_with = "shortened")]
     pub message: Option<String>,
     /// When it had started; second precision.
-    #[serde(deserialize_with = "timestamp")]
+    #[serde(deserialize_with = "time")]
     pub started_at: Option<Timestamp>,
 }
 
@@ -103,10 +102,6 @@ impl Cause {
     pub fn reason(&self) -> &str {
         self.reason.as_deref().unwrap_or_default()
     }
-}
-
-fn timestamp<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Timestamp>, D::Error> {
-    Ok(Option::<Time>::deserialize(input)?.map(|time| time.0))
 }
 
 /// Init containers that have ended well say nothing about why a pod does not start.

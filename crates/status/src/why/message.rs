@@ -99,6 +99,7 @@ impl fmt::Display for Wait {
             | Self::Hook { .. }
             | Self::NotInPlace { .. }
             | Self::UnreadableState { .. }
+            | Self::UnreadablePods { .. }
             | Self::UnknownState { .. } => self.explain_update(f),
             Self::BackingOff => f.write_str("an earlier attempt failed and is repeated later"),
             Self::RunawayCreation => {
@@ -140,6 +141,14 @@ impl Wait {
                 "{} with an in-place update that cannot be told: {first}; delete the pod, or change the template again",
                 Waiting(*pods, "")
             ),
+            Self::UnreadablePods { pods, pod, error } => {
+                let are = if *pods == 1 { "pod is" } else { "pods are" };
+                write!(
+                    f,
+                    "{pods} {are} left alone because the controller cannot read all of it: pod {pod}: {error}; correct the \
+                     pod or delete it"
+                )
+            }
             Self::UnknownState { pods, pod, state } => {
                 let are = if *pods == 1 { "pod is" } else { "pods are" };
                 write!(

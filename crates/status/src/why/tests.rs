@@ -71,6 +71,11 @@ fn every_wait() -> Vec<Wait> {
             pods,
             first: "annotation of pod web-a".into(),
         },
+        Wait::UnreadablePods {
+            pods,
+            pod: "web-a".into(),
+            error: "invalid type: null, expected a string".into(),
+        },
         Wait::UnknownState {
             pods,
             pod: "web-a".into(),
