@@ -7,6 +7,7 @@
 //! checks it.
 
 pub mod backoff;
+pub mod chain;
 pub mod client;
 pub mod clock;
 pub mod key;
@@ -31,7 +32,10 @@ pub mod leader {
 /// What the controller knows of the cluster: watches, the index that they feed, and what it does not show yet.
 pub mod cache {
     pub mod catch_up;
+    pub mod decode;
+    pub mod freshness;
     pub mod index;
+    pub mod list;
     pub mod listed;
     pub mod nodes;
     pub mod owned;

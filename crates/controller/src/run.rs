@@ -5,10 +5,12 @@
 
 use crate::args::Args;
 use crate::cache::catch_up::CatchUp;
+use crate::cache::decode::{Known, Record};
+use crate::cache::freshness::Freshness;
 use crate::cache::index::{Index, Sink};
 use crate::cache::nodes::{self, Nodes};
 use crate::cache::wake::{CaughtUp, Wake};
-use crate::cache::watch::{Feed, POD_LABEL, PVC_LABEL, REVISION_LABEL, Watch, collection};
+use crate::cache::watch::{Feed, POD_LABEL, PVC_LABEL, REVISION_LABEL, Watch};
 use crate::client::connect;
 use crate::clock::{Clock, Random};
 use crate::gates;
@@ -24,19 +26,16 @@ use crate::reconcile::report::Reporter;
 use crate::reconcile::worker::work;
 use crate::telemetry::admin::{self, Admin};
 use crate::telemetry::events::{self, Events};
+use crate::telemetry::metrics::cache::{CacheSample, KindSample};
 use crate::telemetry::metrics::process::Process;
 use crate::telemetry::metrics::{Format, Metrics, Sample};
 use crate::telemetry::recorder::Event;
 use crate::write::writer::Writer;
 use anyhow::{Context as _, bail};
-use cloneset_api::CloneSet;
 use cloneset_plan::Features;
 use cloneset_status::{Claim, Pod, Revision};
 use jiff::Timestamp;
-use kube::core::{DeserializeGuard, NamespaceResourceScope};
-use kube::{Client, Resource};
-use serde::de::DeserializeOwned;
-use std::fmt::Debug;
+use kube::Client;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,6 +66,7 @@ pub struct Controller {
     client: Client,
     namespace: String,
     index: Arc<Index>,
+    freshness: Arc<Freshness>,
     nodes: Arc<Nodes>,
     queue: Arc<Queue>,
     caught_up: Arc<CaughtUp>,
@@ -96,6 +96,7 @@ impl Controller {
             client,
             namespace: namespace.to_owned(),
             index: Arc::default(),
+            freshness: Arc::default(),
             nodes: Arc::default(),
             queue: Arc::new(Queue::new(metrics.queue.clone())),
             metrics: Arc::new(metrics),
@@ -110,15 +111,16 @@ impl Controller {
         let wake = Wake::new(Arc::clone(&self.queue), Arc::clone(&self.caught_up));
         let feed = Feed {
             index: Arc::clone(&self.index),
+            freshness: Arc::clone(&self.freshness),
             wake: wake.clone(),
             metrics: self.metrics.cache.clone(),
             random: Arc::clone(&self.random),
         };
-        self.spawn_watch::<DeserializeGuard<CloneSet>>(tasks, &feed, Kind::CloneSet, None);
+        self.spawn_watch::<Known>(tasks, &feed, None);
         // Other pods, PVCs and revisions never reach the controller: only what carries its labels is watched.
-        self.spawn_watch::<Pod>(tasks, &feed, Kind::Pod, Some(POD_LABEL));
-        self.spawn_watch::<Revision>(tasks, &feed, Kind::Revision, Some(REVISION_LABEL));
-        self.spawn_watch::<Claim>(tasks, &feed, Kind::Pvc, Some(PVC_LABEL));
+        self.spawn_watch::<Pod>(tasks, &feed, Some(POD_LABEL));
+        self.spawn_watch::<Revision>(tasks, &feed, Some(REVISION_LABEL));
+        self.spawn_watch::<Claim>(tasks, &feed, Some(PVC_LABEL));
         let random = Arc::clone(&self.random);
         let nodes = nodes::run(Arc::clone(&self.nodes), self.client.clone(), random);
         tasks.spawn(endless(nodes));
@@ -133,17 +135,11 @@ impl Controller {
         tasks.spawn(endless(catch_up.run()));
     }
 
-    fn spawn_watch<K>(&self, tasks: &mut Tasks, feed: &Feed, kind: Kind, labels: Option<&'static str>)
+    fn spawn_watch<R: Record>(&self, tasks: &mut Tasks, feed: &Feed, labels: Option<&'static str>)
     where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned,
-        K: Clone + Debug + Send + Sync + 'static,
-        Index: Sink<K>,
+        Index: Sink<R>,
     {
-        let watch = Watch::<K> {
-            api: collection(self.client.clone(), &self.namespace),
-            kind,
-            labels,
-        };
+        let watch = Watch::<R>::new(self.client.clone(), &self.namespace, labels);
         tasks.spawn(endless(watch.run(feed.clone())));
     }
 
@@ -200,6 +196,7 @@ impl Controller {
         let (preflight, listed) = (Arc::clone(&self.preflight), Arc::clone(&self.index));
         let (metrics, index) = (Arc::clone(&self.metrics), Arc::clone(&self.index));
         let (leadership, queue) = (Arc::clone(&self.leadership), Arc::clone(&self.queue));
+        let freshness = Arc::clone(&self.freshness);
         Admin {
             // A standby is ready: its cache is complete, and nothing blocks it from leading.
             not_ready: Box::new(move || {
@@ -212,6 +209,7 @@ impl Controller {
                 let sample = Sample {
                     leads: leadership.time_left().is_some(),
                     load: queue.load(),
+                    cache: sample(&index, &freshness),
                     process: Process::look(),
                 };
                 metrics.page(&sample, format)
@@ -230,6 +228,22 @@ impl Controller {
             self.leadership.extend(Instant::now() + WITHOUT_END);
             std::future::pending::<()>().await;
         }
+    }
+}
+
+fn sample(index: &Index, freshness: &Freshness) -> CacheSample {
+    let kinds = Kind::ALL.into_iter().map(|kind| {
+        let (objects, unreadable) = index.count(kind);
+        KindSample {
+            kind,
+            objects,
+            unreadable,
+            age: freshness.age(kind),
+        }
+    });
+    CacheSample {
+        is_synced: index.is_synced(),
+        kinds: kinds.collect(),
     }
 }
 

@@ -4,30 +4,26 @@
 //! consistently and by its metadata only, and compared with the index by UID and resourceVersion; nothing is reconciled
 //! until the index has come as far. This file reads, and never writes.
 
+use crate::cache::decode::{Known, Record, key_of, metadata, uid_of, version_of};
 use crate::cache::index::Index;
+use crate::cache::list::{Extent, list, url_of};
 use crate::cache::listed::Listed;
-use crate::cache::owned::{uid_of, version_of};
 use crate::cache::pending::PENDING_DEADLINE;
 use crate::cache::refresh::{LiveReadError, refresh};
 use crate::cache::wake::{CaughtUp, Wake};
-use crate::cache::watch::{POD_LABEL, PVC_LABEL, REVISION_LABEL, collection};
-use crate::key::{Key, Kind};
+use crate::cache::watch::{POD_LABEL, PVC_LABEL, REVISION_LABEL};
+use crate::chain::Chain;
+use crate::key::Kind;
 use crate::leader::leadership::Leadership;
-use crate::live::{self, ReadError};
-use cloneset_api::CloneSet;
+use crate::live::ReadError;
 use cloneset_status::facts::controlling_cloneset;
 use cloneset_status::{Claim, Pod, Revision};
-use kube::api::{ListParams, PartialObjectMeta};
-use kube::core::NamespaceResourceScope;
-use kube::{Api, Client, Resource};
-use std::fmt::Debug;
+use kube::Client;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-/// Objects in one page of a list.
-const PAGE: u32 = 500;
 /// Time between two looks at the index while it catches up.
 const POLL: Duration = Duration::from_millis(20);
 /// Time between two attempts to list.
@@ -91,7 +87,7 @@ impl CatchUp {
                 self.wake.wake(self.index.keys());
             }
             Err(error) => {
-                warn!(%error, "cannot tell yet whether the view is as new as the term; nothing is done before");
+                warn!(error = %Chain(&error), "cannot tell yet whether the view is as new as the term; nothing is done before");
                 tokio::time::sleep(RETRY).await;
             }
         }
@@ -99,12 +95,10 @@ impl CatchUp {
 
     /// Waits until the index has come as far as a list made now; returns how many objects it had to wait for.
     async fn compare(&self) -> Result<usize, CatchUpError> {
-        let clonesets = self.list::<CloneSet>(Kind::CloneSet, None).await?;
-        let pods = self.list::<Pod>(Kind::Pod, Some(POD_LABEL)).await?;
-        let revisions = self
-            .list::<Revision>(Kind::Revision, Some(REVISION_LABEL))
-            .await?;
-        let pvcs = self.list::<Claim>(Kind::Pvc, Some(PVC_LABEL)).await?;
+        let clonesets = self.list::<Known>(None).await?;
+        let pods = self.list::<Pod>(Some(POD_LABEL)).await?;
+        let revisions = self.list::<Revision>(Some(REVISION_LABEL)).await?;
+        let pvcs = self.list::<Claim>(Some(PVC_LABEL)).await?;
         let mut behind = 0;
         for listed in [clonesets, pods, revisions, pvcs] {
             behind += self.wait_for(&listed).await?;
@@ -112,35 +106,22 @@ impl CatchUp {
         Ok(behind)
     }
 
-    async fn list<K>(&self, kind: Kind, labels: Option<&str>) -> Result<Listed, CatchUpError>
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug,
-    {
-        let api: Api<PartialObjectMeta<K>> = collection(self.client.clone(), &self.namespace);
-        let mut params = ListParams::default().limit(PAGE);
-        params.label_selector = labels.map(str::to_owned);
-        let mut listed = Listed::new(kind);
-        loop {
-            let page = live::within(api.list(&params))
-                .await
-                .map_err(|error| CatchUpError::List(kind.resource(), error))?;
-            let version = page.metadata.resource_version.unwrap_or_default();
-            listed.version = version.parse().unwrap_or(0);
-            for object in page.items {
-                let key = Key {
-                    namespace: object.metadata.namespace.clone().unwrap_or_default(),
-                    name: object.metadata.name.clone().unwrap_or_default(),
-                };
-                // What no CloneSet controls is not in the index either.
-                if kind == Kind::CloneSet || controlling_cloneset(&object.metadata).is_some() {
-                    listed.objects.insert(uid_of(&object), (key, version_of(&object)));
-                }
+    async fn list<R: Record>(&self, labels: Option<&str>) -> Result<Listed, CatchUpError> {
+        let mut listed = Listed::new(R::KIND);
+        let url = url_of::<R>(&self.namespace);
+        let version = list(&self.client, &url, labels, Extent::Metadata, |object| {
+            // What cannot be read, and what no CloneSet controls, is not in the index either.
+            let Ok(metadata) = metadata(object) else { return };
+            if R::KIND == Kind::CloneSet || controlling_cloneset(&metadata).is_some() {
+                let known = (key_of(&metadata), version_of(&metadata));
+                listed.objects.insert(uid_of(&metadata), known);
             }
-            match page.metadata.continue_.filter(|token| !token.is_empty()) {
-                Some(token) => params.continue_token = Some(token),
-                None => return Ok(listed),
-            }
-        }
+        });
+        let version = version
+            .await
+            .map_err(|error| CatchUpError::List(R::KIND.resource(), error))?;
+        listed.version = version.parse().unwrap_or(0);
+        Ok(listed)
     }
 
     /// Waits until the index is as new as the list, then reads live what no watch has shown.

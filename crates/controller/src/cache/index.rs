@@ -3,47 +3,13 @@
 //! Watches and live reads feed it; it never talks to the API server itself. Every change returns the CloneSets to
 //! reconcile, also for objects that vanished while a watch was down.
 
+use crate::cache::decode::{Known, Record, key_of, uid_of, version_of};
 use crate::cache::listed::{Listed, Versions};
-use crate::cache::owned::{Dependent, Owned, uid_of, version_of};
+use crate::cache::owned::{Dependent, Owned};
 use crate::key::{Key, Kind};
-use cloneset_api::CloneSet;
 use cloneset_status::{Claim, Pod, Revision};
-use kube::Resource as _;
-use kube::core::DeserializeGuard;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-/// A CloneSet in the index.
-#[derive(Clone, Debug)]
-pub enum Known {
-    /// Readable.
-    Readable(Arc<CloneSet>),
-    /// Not readable: it violates the schema of the CRD. Kept so that it is not mistaken for a deleted one.
-    Unreadable {
-        /// Its UID.
-        uid: String,
-        /// Its resourceVersion.
-        version: u64,
-        /// Why it cannot be read.
-        error: String,
-    },
-}
-
-impl Known {
-    fn uid(&self) -> &str {
-        match self {
-            Self::Readable(cloneset) => cloneset.metadata.uid.as_deref().unwrap_or_default(),
-            Self::Unreadable { uid, .. } => uid,
-        }
-    }
-
-    fn version(&self) -> u64 {
-        match self {
-            Self::Readable(cloneset) => version_of(cloneset.as_ref()),
-            Self::Unreadable { version, .. } => *version,
-        }
-    }
-}
 
 /// The index, shared by watches and workers.
 #[derive(Debug, Default)]
@@ -132,9 +98,16 @@ impl Inner {
         true
     }
 
+    fn forget_unwatched(&mut self) {
+        let key_of_uid = &self.key_of_uid;
+        self.pods
+            .forget_unwatched_without(|owner| key_of_uid.contains_key(owner));
+    }
+
     fn forget(&mut self, key: &Key) {
         if let Some(old) = self.clonesets.remove(key) {
             self.key_of_uid.remove(old.uid());
+            self.pods.forget_unwatched_of(old.uid());
         }
     }
 }
@@ -177,10 +150,7 @@ impl Index {
         let known = inner.clonesets.get(key)?.clone();
         let (pods, revisions) = (inner.pods.of(known.uid()), inner.revisions.of(known.uid()));
         let pvcs = inner.pvcs.of(known.uid());
-        let unwatched = inner.pods.unwatched.get(known.uid());
-        let unwatched = unwatched
-            .map(|pods| pods.values().cloned().collect())
-            .unwrap_or_default();
+        let unwatched = inner.pods.unwatched_of(known.uid());
         Some(View {
             known,
             pods,
@@ -207,12 +177,12 @@ impl Index {
                 .get(uid)
                 .and_then(|key| inner.clonesets.get(key))
                 .map(Known::version),
-            Kind::Pod => inner.pods.get(uid).map(|pod| version_of(pod.as_ref())),
+            Kind::Pod => inner.pods.get(uid).map(|pod| version_of(pod.metadata())),
             Kind::Revision => inner
                 .revisions
                 .get(uid)
-                .map(|revision| version_of(revision.as_ref())),
-            Kind::Pvc => inner.pvcs.get(uid).map(|pvc| version_of(pvc.as_ref())),
+                .map(|revision| version_of(revision.metadata())),
+            Kind::Pvc => inner.pvcs.get(uid).map(|pvc| version_of(pvc.metadata())),
         }
     }
 
@@ -259,17 +229,25 @@ impl Index {
     /// when the pod is known already.
     pub fn add_unwatched(&self, pod: Pod) -> bool {
         let mut inner = self.lock();
-        let (uid, owner) = (uid_of(&pod), pod.owner().map(str::to_owned));
-        let Some(owner) = owner.filter(|_| !inner.pods.owner_of.contains_key(&uid)) else {
-            return false;
-        };
-        inner
-            .pods
-            .unwatched
-            .entry(owner)
-            .or_default()
-            .insert(uid, Arc::new(pod))
-            .is_none()
+        let (uid, owner) = (uid_of(pod.metadata()), pod.owner().map(str::to_owned));
+        match owner.filter(|_| !inner.pods.knows(&uid)) {
+            Some(owner) => inner.pods.add_unwatched(owner, uid, Arc::new(pod)),
+            None => false,
+        }
+    }
+
+    /// How many objects of this kind there are, and of how many of them only the metadata could be read.
+    pub fn count(&self, kind: Kind) -> (usize, usize) {
+        let inner = self.lock();
+        match kind {
+            Kind::CloneSet => {
+                let unreadable = inner.clonesets.values().filter(|known| known.error().is_some());
+                (inner.clonesets.len(), unreadable.count())
+            }
+            Kind::Pod => inner.pods.count(),
+            Kind::Revision => inner.revisions.count(),
+            Kind::Pvc => inner.pvcs.count(),
+        }
     }
 
     /// Records a bookmark.
@@ -321,12 +299,13 @@ where
         let mut inner = self.lock();
         let changed = inner.shelf().replace(objects);
         inner.raise(K::KIND, version);
+        inner.forget_unwatched();
         inner.keys(&changed)
     }
 
     fn apply(&self, object: K) -> Vec<Key> {
         let mut inner = self.lock();
-        let version = version_of(&object);
+        let version = version_of(object.metadata());
         let changed = inner.shelf().apply(object);
         inner.raise(K::KIND, version);
         inner.keys(&changed)
@@ -336,10 +315,10 @@ where
         let mut inner = self.lock();
         let changed = inner
             .shelf()
-            .leave(&uid_of(&object), Some(&object))
+            .leave(&uid_of(object.metadata()), Some(&object))
             .into_iter()
             .collect();
-        inner.raise(K::KIND, version_of(&object));
+        inner.raise(K::KIND, version_of(object.metadata()));
         inner.keys(&changed)
     }
 
@@ -347,7 +326,7 @@ where
         let mut inner = self.lock();
         // Unknown, although the watch has come further: it was deleted in between, and no event would remove it again.
         let shelf = inner.shelf();
-        if !shelf.knows(&uid_of(&object)) && shelf.observed >= Some(version_of(&object)) {
+        if !shelf.knows(&uid_of(object.metadata())) && shelf.observed >= Some(version_of(object.metadata())) {
             return Vec::new();
         }
         let changed = inner.shelf().apply(object);
@@ -355,32 +334,11 @@ where
     }
 }
 
-fn read(object: DeserializeGuard<CloneSet>) -> (Key, Known) {
-    let meta = object.meta();
-    let key = Key {
-        namespace: meta.namespace.clone().unwrap_or_default(),
-        name: meta.name.clone().unwrap_or_default(),
-    };
-    let known = match object.0 {
-        Ok(cloneset) => Known::Readable(Arc::new(cloneset)),
-        Err(invalid) => Known::Unreadable {
-            uid: invalid.metadata.uid.clone().unwrap_or_default(),
-            version: invalid
-                .metadata
-                .resource_version
-                .as_deref()
-                .and_then(|v| v.parse().ok())
-                .unwrap_or(0),
-            error: invalid.error,
-        },
-    };
-    (key, known)
-}
-
-impl Sink<DeserializeGuard<CloneSet>> for Index {
-    fn replace(&self, objects: Vec<DeserializeGuard<CloneSet>>, version: u64) -> Vec<Key> {
+impl Sink<Known> for Index {
+    fn replace(&self, objects: Vec<Known>, version: u64) -> Vec<Key> {
         let mut inner = self.lock();
-        let listed: BTreeMap<Key, Known> = objects.into_iter().map(read).collect();
+        let listed = objects.into_iter();
+        let listed: BTreeMap<Key, Known> = listed.map(|known| (key_of(known.metadata()), known)).collect();
         let vanished: Vec<Key> = inner
             .clonesets
             .keys()
@@ -398,12 +356,13 @@ impl Sink<DeserializeGuard<CloneSet>> for Index {
             }
         }
         inner.raise(Kind::CloneSet, version);
+        inner.forget_unwatched();
         changed
     }
 
-    fn apply(&self, object: DeserializeGuard<CloneSet>) -> Vec<Key> {
+    fn apply(&self, known: Known) -> Vec<Key> {
         let mut inner = self.lock();
-        let (key, known) = read(object);
+        let key = key_of(known.metadata());
         inner.raise(Kind::CloneSet, known.version());
         if inner.insert(key.clone(), known) {
             vec![key]
@@ -412,9 +371,9 @@ impl Sink<DeserializeGuard<CloneSet>> for Index {
         }
     }
 
-    fn delete(&self, object: DeserializeGuard<CloneSet>) -> Vec<Key> {
+    fn delete(&self, known: Known) -> Vec<Key> {
         let mut inner = self.lock();
-        let (key, known) = read(object);
+        let key = key_of(known.metadata());
         inner.raise(Kind::CloneSet, known.version());
         if inner
             .clonesets
@@ -426,9 +385,9 @@ impl Sink<DeserializeGuard<CloneSet>> for Index {
         vec![key]
     }
 
-    fn refresh(&self, object: DeserializeGuard<CloneSet>) -> Vec<Key> {
+    fn refresh(&self, known: Known) -> Vec<Key> {
         let mut inner = self.lock();
-        let (key, known) = read(object);
+        let key = key_of(known.metadata());
         if inner.insert(key.clone(), known) {
             vec![key]
         } else {

@@ -2,31 +2,24 @@
 //!
 //! A plain structure: it neither locks nor queues. Every change returns the UIDs of the owners concerned.
 
+use crate::cache::decode::{Record, key_of, uid_of, version_of};
 use crate::cache::listed::Versions;
-use crate::key::{Key, Kind};
+use cloneset_status::facts::controlling_cloneset;
 use cloneset_status::{Claim, Pod, Revision};
-use kube::Resource;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
-
-/// The resourceVersion as a number; 0 when it is none (older or foreign API servers).
-pub fn version_of(object: &impl Resource) -> u64 {
-    object
-        .meta()
-        .resource_version
-        .as_deref()
-        .and_then(|version| version.parse().ok())
-        .unwrap_or(0)
-}
 
 /// Objects of one kind by the UID of their controlling CloneSet.
 #[derive(Debug)]
 pub struct Owned<K> {
     pub(crate) by_owner: HashMap<String, BTreeMap<String, Arc<K>>>,
     pub(crate) owner_of: HashMap<String, String>,
+    /// UIDs of the objects of which only the metadata could be read.
+    unreadable: BTreeSet<String>,
     /// Objects that left the watch without an event that shows them deleted, by owner and UID. Only a live read shows
     /// whether they are gone or have lost the label that the watch selects.
-    pub(crate) unwatched: HashMap<String, BTreeMap<String, Arc<K>>>,
+    unwatched: HashMap<String, BTreeMap<String, Arc<K>>>,
+    owner_of_unwatched: HashMap<String, String>,
     /// The highest resourceVersion observed, from lists, events and bookmarks; `None` before the first list.
     pub(crate) observed: Option<u64>,
 }
@@ -36,67 +29,55 @@ impl<K> Default for Owned<K> {
         Self {
             by_owner: HashMap::new(),
             owner_of: HashMap::new(),
+            unreadable: BTreeSet::new(),
             unwatched: HashMap::new(),
+            owner_of_unwatched: HashMap::new(),
             observed: None,
         }
     }
 }
 
 /// An object that belongs to a CloneSet.
-pub trait Dependent: Resource<DynamicType = ()> + Send + Sync + 'static {
-    /// Which kind it is.
-    const KIND: Kind;
+pub trait Dependent: Record {
     /// Must an object that left the watch be looked for? A user may have removed the label that the watch selects.
     const MAY_LOSE_LABEL: bool;
     /// UID of the CloneSet that controls it.
-    fn owner(&self) -> Option<&str>;
+    fn owner(&self) -> Option<&str> {
+        controlling_cloneset(self.metadata())
+    }
 }
 
 impl Dependent for Pod {
-    const KIND: Kind = Kind::Pod;
     const MAY_LOSE_LABEL: bool = true;
-    fn owner(&self) -> Option<&str> {
-        self.controlling_cloneset()
-    }
 }
 
 impl Dependent for Revision {
-    const KIND: Kind = Kind::Revision;
     const MAY_LOSE_LABEL: bool = false;
-    fn owner(&self) -> Option<&str> {
-        self.controlling_cloneset()
-    }
 }
 
 /// A PVC that lost its label is not looked for: its pod uses it all the same, and the controller never deletes it.
 impl Dependent for Claim {
-    const KIND: Kind = Kind::Pvc;
     const MAY_LOSE_LABEL: bool = false;
-    fn owner(&self) -> Option<&str> {
-        self.controlling_cloneset()
-    }
-}
-
-/// The UID; empty only in broken input.
-pub(crate) fn uid_of(object: &impl Resource) -> String {
-    object.meta().uid.clone().unwrap_or_default()
 }
 
 impl<K: Dependent> Owned<K> {
     /// Adds or updates an object and returns the owners concerned. A version older than the known one is ignored.
     pub(crate) fn apply(&mut self, object: K) -> BTreeSet<String> {
-        let uid = uid_of(&object);
+        let uid = uid_of(object.metadata());
         let known = self
             .owner_of
             .get(&uid)
             .and_then(|owner| self.by_owner.get(owner)?.get(&uid));
-        if known.is_some_and(|known| version_of(known.as_ref()) >= version_of(&object)) {
+        if known.is_some_and(|known| version_of(known.metadata()) >= version_of(object.metadata())) {
             return BTreeSet::new();
         }
         let mut changed: BTreeSet<String> = self.remove(&uid).into_iter().collect();
         changed.extend(self.forget_unwatched(&uid));
         if let Some(owner) = object.owner().map(str::to_owned) {
             self.owner_of.insert(uid.clone(), owner.clone());
+            if object.error().is_some() {
+                self.unreadable.insert(uid.clone());
+            }
             self.by_owner
                 .entry(owner.clone())
                 .or_default()
@@ -108,6 +89,7 @@ impl<K: Dependent> Owned<K> {
 
     pub(crate) fn remove(&mut self, uid: &str) -> Option<String> {
         let owner = self.owner_of.remove(uid)?;
+        self.unreadable.remove(uid);
         if let Some(objects) = self.by_owner.get_mut(&owner) {
             objects.remove(uid);
             if objects.is_empty() {
@@ -121,23 +103,30 @@ impl<K: Dependent> Owned<K> {
     pub(crate) fn leave(&mut self, uid: &str, last: Option<&K>) -> Option<String> {
         let known = self.get(uid).cloned();
         let owner = self.remove(uid)?;
-        let was_deleted = last.is_some_and(|last| last.meta().deletion_timestamp.is_some());
+        let was_deleted = last.is_some_and(|last| last.metadata().deletion_timestamp.is_some());
         if let Some(known) = known.filter(|_| K::MAY_LOSE_LABEL && !was_deleted) {
-            self.unwatched
-                .entry(owner.clone())
-                .or_default()
-                .insert(uid.to_owned(), known);
+            self.add_unwatched(owner.clone(), uid.to_owned(), known);
         }
         Some(owner)
     }
 
+    /// The unwatched objects of an owner.
+    pub(crate) fn unwatched_of(&self, owner: &str) -> Vec<Arc<K>> {
+        self.unwatched
+            .get(owner)
+            .map(|objects| objects.values().cloned().collect())
+            .unwrap_or_default()
+    }
+
+    /// Adds an object that no watch shows; false when it was there already.
+    pub(crate) fn add_unwatched(&mut self, owner: String, uid: String, object: Arc<K>) -> bool {
+        self.owner_of_unwatched.insert(uid.clone(), owner.clone());
+        let objects = self.unwatched.entry(owner).or_default();
+        objects.insert(uid, object).is_none()
+    }
+
     pub(crate) fn forget_unwatched(&mut self, uid: &str) -> Option<String> {
-        let owner = self
-            .unwatched
-            .iter()
-            .find(|(_, unwatched)| unwatched.contains_key(uid))?
-            .0
-            .clone();
+        let owner = self.owner_of_unwatched.remove(uid)?;
         if let Some(unwatched) = self.unwatched.get_mut(&owner) {
             unwatched.remove(uid);
             if unwatched.is_empty() {
@@ -147,9 +136,31 @@ impl<K: Dependent> Owned<K> {
         Some(owner)
     }
 
+    /// Forgets the unwatched objects of an owner.
+    pub(crate) fn forget_unwatched_of(&mut self, owner: &str) {
+        for uid in self
+            .unwatched
+            .remove(owner)
+            .into_iter()
+            .flatten()
+            .map(|(uid, _)| uid)
+        {
+            self.owner_of_unwatched.remove(&uid);
+        }
+    }
+
+    /// Forgets the unwatched objects of owners that are gone: the garbage collector deletes them, and nobody looks for
+    /// them any more.
+    pub(crate) fn forget_unwatched_without(&mut self, owner_exists: impl Fn(&str) -> bool) {
+        self.unwatched.retain(|owner, _| owner_exists(owner));
+        let unwatched = &self.unwatched;
+        self.owner_of_unwatched
+            .retain(|_, owner| unwatched.contains_key(owner));
+    }
+
     /// Replaces everything by a complete list; what is not in it has left.
     pub(crate) fn replace(&mut self, objects: Vec<K>) -> BTreeSet<String> {
-        let listed: BTreeSet<String> = objects.iter().map(uid_of).collect();
+        let listed: BTreeSet<String> = objects.iter().map(|object| uid_of(object.metadata())).collect();
         let vanished: Vec<String> = self
             .owner_of
             .keys()
@@ -163,6 +174,11 @@ impl<K: Dependent> Owned<K> {
         changed
     }
 
+    /// How many objects there are, and of how many of them only the metadata could be read.
+    pub(crate) fn count(&self) -> (usize, usize) {
+        (self.owner_of.len(), self.unreadable.len())
+    }
+
     pub(crate) fn of(&self, owner: &str) -> Vec<Arc<K>> {
         self.by_owner
             .get(owner)
@@ -174,12 +190,8 @@ impl<K: Dependent> Owned<K> {
         let objects = self.by_owner.values().flat_map(BTreeMap::iter);
         objects
             .map(|(uid, object)| {
-                let meta = object.meta();
-                let key = Key {
-                    namespace: meta.namespace.clone().unwrap_or_default(),
-                    name: meta.name.clone().unwrap_or_default(),
-                };
-                (uid.clone(), (key, version_of(object.as_ref())))
+                let metadata = object.metadata();
+                (uid.clone(), (key_of(metadata), version_of(metadata)))
             })
             .collect()
     }

@@ -2,15 +2,13 @@
 //!
 //! Only for objects that no watch showed in time. What a failed read means is the caller's to decide.
 
+use crate::cache::decode::{Known, Record};
 use crate::cache::index::{Index, Sink as _};
+use crate::cache::list;
 use crate::key::{Key, Kind};
-use crate::live::{self, ReadError};
-use cloneset_api::CloneSet;
+use crate::live::ReadError;
 use cloneset_status::{Claim, Pod, Revision};
-use kube::core::{DeserializeGuard, NamespaceResourceScope};
-use kube::{Api, Client, Resource};
-use serde::de::DeserializeOwned;
-use std::fmt::Debug;
+use kube::Client;
 
 /// A live read that failed.
 #[derive(Debug, thiserror::Error)]
@@ -54,7 +52,7 @@ pub async fn refresh(
             Some(pvc) if pvc.uid() == uid => _ = index.refresh(pvc),
             _ => _ = index.drop_dependent(kind, uid),
         },
-        Kind::CloneSet => match get::<DeserializeGuard<CloneSet>>(client, kind, object).await? {
+        Kind::CloneSet => match get::<Known>(client, kind, object).await? {
             Some(cloneset) => _ = index.refresh(cloneset),
             None => index.drop_cloneset(object, uid),
         },
@@ -62,12 +60,8 @@ pub async fn refresh(
     Ok(())
 }
 
-async fn get<K>(client: &Client, kind: Kind, object: &Key) -> Result<Option<K>, LiveReadError>
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
-{
-    let api: Api<K> = Api::namespaced(client.clone(), &object.namespace);
-    live::get(&api, &object.name)
+async fn get<R: Record>(client: &Client, kind: Kind, object: &Key) -> Result<Option<R>, LiveReadError> {
+    list::get(client, &object.namespace, &object.name)
         .await
         .map_err(LiveReadError::of(kind, &object.name))
 }

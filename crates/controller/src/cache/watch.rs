@@ -1,21 +1,31 @@
 //! The list-and-watch loop: keeps one kind of objects in the index up to date.
 //!
-//! Our own, because kube-runtime's watcher hides bookmarks and list versions, which pending writes need. It decides
-//! nothing: it updates the index and queues the CloneSets concerned.
+//! Our own, because kube-runtime's watcher hides bookmarks and list versions, which pending writes need, and reads a list
+//! as one document, so that one object could make all of them unreadable. It decides nothing: it updates the index and
+//! queues the CloneSets concerned.
 
 use crate::backoff;
+use crate::cache::decode::{Record, decode, metadata};
+use crate::cache::freshness::{Freshness, SILENCE_LIMIT};
 use crate::cache::index::{Index, Sink};
+use crate::cache::list::{Extent, list, url_of};
 use crate::cache::wake::Wake;
+use crate::chain::Chain;
 use crate::clock::Random;
 use crate::key::Kind;
+use crate::live::ReadError;
 use crate::telemetry::metrics::cache::CacheMetrics;
 use cloneset_api::names::labels;
-use futures::{StreamExt as _, TryStreamExt as _};
-use kube::api::{ListParams, WatchEvent, WatchParams};
-use kube::core::NamespaceResourceScope;
-use kube::{Api, Client, Resource};
-use serde::de::DeserializeOwned;
-use std::fmt::Debug;
+use futures::io::Lines;
+use futures::{AsyncBufRead, AsyncBufReadExt as _, StreamExt as _};
+use http::header::{ACCEPT_ENCODING, HeaderValue};
+use kube::Client;
+use kube::api::WatchParams;
+use kube::core::{Request, Status};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use std::collections::BTreeSet;
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -23,18 +33,21 @@ use tracing::{debug, info, warn};
 
 /// Seconds after which the API server ends a watch.
 const WATCH_SECONDS: u32 = 290;
-/// Bookmarks come about once a minute; a watch silent for longer than two of them is dead.
-const SILENCE_LIMIT: Duration = Duration::from_secs(150);
 /// A watch that lasted this long was a good one.
 const STEADY: Duration = Duration::from_secs(5);
-/// Time for a complete list.
-const LIST_TIMEOUT: Duration = Duration::from_mins(1);
+/// Time for the API server to begin a watch.
+const BEGIN_TIMEOUT: Duration = Duration::from_mins(1);
+/// Watches in a row that end at once, at the same version and without an event, before a new list is made.
+const WITHOUT_PROGRESS: u32 = 3;
 
 /// Why a watch ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ended {
+    /// It could not begin.
+    NotBegun,
     /// The server closed it, or it broke: it can go on from the last version.
     Resume,
-    /// The last version is too old: only a new list helps.
+    /// Only a new list helps: the last version is too old, or the watch fell silent.
     Relist,
 }
 
@@ -45,210 +58,275 @@ pub const PVC_LABEL: &str = labels::INSTANCE_ID;
 /// Revisions likewise.
 pub const REVISION_LABEL: &str = labels::REVISION_HASH;
 
-/// The objects of a namespace, or of all when it is empty.
-pub fn collection<K>(client: Client, namespace: &str) -> Api<K>
-where
-    K: Resource<Scope = NamespaceResourceScope>,
-    K::DynamicType: Default,
-{
-    if namespace.is_empty() {
-        Api::all(client)
-    } else {
-        Api::namespaced(client, namespace)
-    }
-}
-
 /// Where every watch puts what it observes.
 #[derive(Clone)]
 pub struct Feed {
     /// The index to update.
     pub index: Arc<Index>,
+    /// Records when each kind was last heard of.
+    pub freshness: Arc<Freshness>,
     /// Queues the CloneSets concerned.
     pub wake: Wake,
-    /// Counts lists and events that cannot be read.
+    /// Counts lists.
     pub metrics: CacheMetrics,
     /// Spreads retries.
     pub random: Random,
 }
 
-/// What is watched, and by which labels.
-pub struct Watch<K> {
-    /// The collection.
-    pub api: Api<K>,
-    /// The kind of its objects.
-    pub kind: Kind,
-    /// Only objects with this label, if set.
-    pub labels: Option<&'static str>,
+/// A watch of one kind of objects.
+pub struct Watch<R> {
+    client: Client,
+    url: String,
+    labels: Option<&'static str>,
+    /// The resourceVersion up to which everything is in the index.
+    version: String,
+    /// Names of the objects that were reported as unreadable, so that each is reported once.
+    unreadable: BTreeSet<String>,
+    record: PhantomData<R>,
 }
 
-impl<K> Watch<K>
+#[derive(Deserialize)]
+struct Event<'a> {
+    #[serde(rename = "type")]
+    kind: &'a str,
+    #[serde(borrow)]
+    object: &'a RawValue,
+}
+
+impl<R: Record> Watch<R>
 where
-    K: Clone + DeserializeOwned + Debug + Resource + Send + Sync + 'static,
-    Index: Sink<K>,
+    Index: Sink<R>,
 {
+    /// Watches the objects of a namespace, or of all when it is empty; only those with a label, if one is given.
+    pub fn new(client: Client, namespace: &str, labels: Option<&'static str>) -> Self {
+        Self {
+            client,
+            url: url_of::<R>(namespace),
+            labels,
+            version: String::new(),
+            unreadable: BTreeSet::new(),
+            record: PhantomData,
+        }
+    }
+
     /// Lists and watches; never ends.
-    pub async fn run(self, feed: Feed) {
-        let mut failures: u32 = 0;
-        loop {
-            match self.list(&feed).await {
-                Ok(version) => {
-                    let started = Instant::now();
-                    self.follow(&feed, version).await;
-                    feed.metrics.count_relist(self.kind);
-                    if started.elapsed() >= STEADY {
-                        failures = 0;
-                        continue;
-                    }
-                    failures = failures.saturating_add(1);
-                    tokio::time::sleep(backoff::WATCH.delay(failures, (feed.random)())).await;
-                }
-                Err(error) => {
-                    failures = failures.saturating_add(1);
-                    let delay = backoff::WATCH.delay(failures, (feed.random)());
-                    warn!(resource = self.kind.resource(), %error, retry_in = ?delay, "{}", self.advice(&error));
-                    tokio::time::sleep(delay).await;
-                }
-            }
-        }
-    }
-
-    fn advice(&self, error: &ListError) -> &'static str {
-        match (error, self.kind) {
-            (ListError::Api(kube::Error::Api(status)), Kind::CloneSet) if status.is_not_found() => {
-                "CloneSets cannot be listed: the CRD clonesets.apps.kruise.io is not installed"
-            }
-            (ListError::Api(kube::Error::Api(status)), _) if status.is_forbidden() => {
-                "cannot list: the controller's role lacks a rule"
-            }
-            _ => "cannot list",
-        }
-    }
-
-    /// A consistent list (no resourceVersion): nothing older than now.
-    async fn list(&self, feed: &Feed) -> Result<String, ListError> {
-        let mut params = ListParams::default();
-        if let Some(labels) = self.labels {
-            params = params.labels(labels);
-        }
-        let list = tokio::time::timeout(LIST_TIMEOUT, self.api.list(&params))
-            .await
-            .map_err(|_| ListError::Timeout)??;
-        let version = list.metadata.resource_version.unwrap_or_default();
-        debug!(
-            resource = self.kind.resource(),
-            objects = list.items.len(),
-            version,
-            "listed"
-        );
-        feed.wake
-            .wake(feed.index.replace(list.items, version.parse().unwrap_or(0)));
-        Ok(version)
-    }
-
-    /// Watches from `version` until only a new list helps.
-    async fn follow(&self, feed: &Feed, mut version: String) {
+    pub async fn run(mut self, feed: Feed) {
         let mut failures: u32 = 0;
         loop {
             let started = Instant::now();
-            match self.watch(feed, &mut version).await {
+            match self.list(&feed).await {
+                Ok(()) => {
+                    self.follow(&feed).await;
+                    feed.metrics.count_relist(R::KIND);
+                    failures = if started.elapsed() >= STEADY {
+                        0
+                    } else {
+                        failures.saturating_add(1)
+                    };
+                }
+                Err(error) => {
+                    failures = failures.saturating_add(1);
+                    warn!(resource = R::KIND.resource(), error = %Chain(&error), "{}", advice(R::KIND, &error));
+                }
+            }
+            if failures > 0 {
+                tokio::time::sleep(backoff::WATCH.delay(failures, (feed.random)())).await;
+            }
+        }
+    }
+
+    async fn list(&mut self, feed: &Feed) -> Result<(), ReadError> {
+        let mut records = Vec::new();
+        let client = self.client.clone();
+        let url = self.url.clone();
+        let version = list(&client, &url, self.labels, Extent::Whole, |object| {
+            records.extend(self.read(object));
+        })
+        .await?;
+        debug!(
+            resource = R::KIND.resource(),
+            objects = records.len(),
+            version,
+            "listed"
+        );
+        feed.freshness.record(R::KIND);
+        feed.wake
+            .wake(feed.index.replace(records, version.parse().unwrap_or(0)));
+        self.version = version;
+        Ok(())
+    }
+
+    /// Watches until only a new list helps.
+    async fn follow(&mut self, feed: &Feed) {
+        let (mut failures, mut without_progress): (u32, u32) = (0, 0);
+        loop {
+            let started = Instant::now();
+            let before = self.version.clone();
+            let ended = self.watch(feed).await;
+            let at_once = started.elapsed() < STEADY;
+            match ended {
                 Ended::Relist => return,
                 // The server ends every watch after a while; on a quiet one the version need not have moved.
-                Ended::Resume if started.elapsed() >= STEADY => failures = 0,
-                Ended::Resume => {
-                    failures = failures.saturating_add(1);
-                    tokio::time::sleep(backoff::WATCH.delay(failures, (feed.random)())).await;
+                Ended::Resume | Ended::NotBegun if !at_once => (failures, without_progress) = (0, 0),
+                Ended::Resume if self.version == before => {
+                    without_progress = without_progress.saturating_add(1);
+                }
+                Ended::Resume | Ended::NotBegun => without_progress = 0,
+            }
+            if without_progress >= WITHOUT_PROGRESS {
+                info!(
+                    resource = R::KIND.resource(),
+                    version = self.version,
+                    "the watch ends again and again without an event; making a new list"
+                );
+                return;
+            }
+            if at_once {
+                failures = failures.saturating_add(1);
+                tokio::time::sleep(backoff::WATCH.delay(failures, (feed.random)())).await;
+            }
+        }
+    }
+
+    async fn watch(&mut self, feed: &Feed) -> Ended {
+        let begun = tokio::time::timeout(BEGIN_TIMEOUT, self.begin()).await;
+        let mut lines = match begun {
+            Ok(Ok(lines)) => lines,
+            Ok(Err(error)) if error.status().is_some_and(|status| status.code == 410) => {
+                return Ended::Relist;
+            }
+            Ok(Err(error)) => {
+                info!(resource = R::KIND.resource(), error = %Chain(&error), "cannot watch");
+                return Ended::NotBegun;
+            }
+            Err(_) => return Ended::NotBegun,
+        };
+        loop {
+            match tokio::time::timeout(SILENCE_LIMIT, lines.next()).await {
+                Err(_) => {
+                    info!(
+                        resource = R::KIND.resource(),
+                        "no event or bookmark for {SILENCE_LIMIT:?}; making a new list"
+                    );
+                    return Ended::Relist;
+                }
+                Ok(None) => return Ended::Resume,
+                Ok(Some(Err(error))) => {
+                    debug!(resource = R::KIND.resource(), %error, "the watch broke");
+                    return Ended::Resume;
+                }
+                Ok(Some(Ok(line))) => {
+                    if let Some(ended) = self.apply(feed, &line) {
+                        return ended;
+                    }
                 }
             }
         }
     }
 
-    async fn watch(&self, feed: &Feed, version: &mut String) -> Ended {
+    async fn begin(&self) -> Result<Lines<impl AsyncBufRead + Unpin + use<R>>, ReadError> {
         let mut params = WatchParams::default().timeout(WATCH_SECONDS);
-        if let Some(labels) = self.labels {
-            params = params.labels(labels);
-        }
-        let stream = match tokio::time::timeout(LIST_TIMEOUT, self.api.watch(&params, version)).await {
-            Ok(Ok(stream)) => stream.into_stream(),
-            Ok(Err(kube::Error::Api(status))) if status.code == 410 => return Ended::Relist,
-            Ok(Err(error)) => {
-                info!(resource = self.kind.resource(), %error, "cannot watch");
-                return Ended::Resume;
-            }
-            Err(_) => return Ended::Resume,
-        };
-        let mut stream = std::pin::pin!(stream);
-        loop {
-            let event = match tokio::time::timeout(SILENCE_LIMIT, stream.next()).await {
-                Err(_) => {
-                    info!(
-                        resource = self.kind.resource(),
-                        "a watch fell silent; starting it again"
-                    );
-                    return Ended::Resume;
-                }
-                Ok(None) => return Ended::Resume,
-                Ok(Some(event)) => event,
-            };
-            if let Some(ended) = self.apply(feed, event, version) {
-                return ended;
-            }
-        }
+        params.label_selector = self.labels.map(str::to_owned);
+        let request = Request::new(&self.url).watch(&params, &self.version);
+        let mut request = request.map_err(kube::Error::BuildRequest)?;
+        // The API server compresses each event alone, which the client cannot read.
+        let identity = HeaderValue::from_static("identity");
+        request.headers_mut().insert(ACCEPT_ENCODING, identity);
+        let stream = self.client.request_stream(request).await?;
+        Ok(Box::pin(stream).lines())
     }
 
     /// Applies one event to the index.
-    fn apply(
-        &self,
-        feed: &Feed,
-        event: Result<WatchEvent<K>, kube::Error>,
-        version: &mut String,
-    ) -> Option<Ended> {
-        let mut advance = |object: &K| {
-            if let Some(latest) = &object.meta().resource_version {
-                version.clone_from(latest);
+    fn apply(&mut self, feed: &Feed, line: &str) -> Option<Ended> {
+        let Ok(event) = serde_json::from_str::<Event<'_>>(line) else {
+            info!(
+                resource = R::KIND.resource(),
+                "the watch sent something that is no event"
+            );
+            return Some(Ended::Relist);
+        };
+        if event.kind == "ERROR" {
+            return Some(failed(R::KIND, event.object));
+        }
+        feed.freshness.record(R::KIND);
+        if event.kind == "BOOKMARK" {
+            self.advance(metadata(event.object).ok()?.resource_version);
+            feed.index.bookmark(R::KIND, self.version.parse().unwrap_or(0));
+            return None;
+        }
+        let record = self.read(event.object)?;
+        self.advance(record.metadata().resource_version.clone());
+        let changed = match event.kind {
+            "ADDED" | "MODIFIED" => feed.index.apply(record),
+            "DELETED" => feed.index.delete(record),
+            _ => Vec::new(),
+        };
+        feed.wake.wake(changed);
+        None
+    }
+
+    fn advance(&mut self, version: Option<String>) {
+        if let Some(version) = version {
+            self.version = version;
+        }
+    }
+
+    /// The record of an object; `None` when not even its metadata can be read. What cannot be read is logged once.
+    fn read(&mut self, object: &RawValue) -> Option<R> {
+        let record: R = match decode(object) {
+            Ok(record) => record,
+            Err(error) => {
+                // An object without a name: it can be of no CloneSet.
+                if self.unreadable.insert(String::new()) {
+                    warn!(resource = R::KIND.resource(), %error, "an object cannot be read; it is left out");
+                }
+                return None;
             }
         };
-        match event {
-            Ok(WatchEvent::Added(object) | WatchEvent::Modified(object)) => {
-                advance(&object);
-                feed.wake.wake(feed.index.apply(object));
-            }
-            Ok(WatchEvent::Deleted(object)) => {
-                advance(&object);
-                feed.wake.wake(feed.index.delete(object));
-            }
-            Ok(WatchEvent::Bookmark(bookmark)) => {
-                version.clone_from(&bookmark.metadata.resource_version);
-                feed.index.bookmark(self.kind, version.parse().unwrap_or(0));
-            }
-            Ok(WatchEvent::Error(status)) if status.code == 410 => return Some(Ended::Relist),
-            Ok(WatchEvent::Error(status)) => {
-                info!(
-                    resource = self.kind.resource(),
-                    status = status.message,
-                    "the server ended a watch"
+        let metadata = record.metadata();
+        let name = format!(
+            "{}/{}",
+            metadata.namespace.as_deref().unwrap_or_default(),
+            metadata.name.as_deref().unwrap_or_default()
+        );
+        match record.error() {
+            None => _ = self.unreadable.remove(&name),
+            Some(error) if !self.unreadable.contains(&name) => {
+                warn!(
+                    resource = R::KIND.resource(),
+                    name, error, "an object cannot be read; its CloneSet leaves it alone"
                 );
-                return Some(Ended::Resume);
+                self.unreadable.insert(name);
             }
-            Err(kube::Error::SerdeError(error)) => {
-                // One event that cannot be read must not stop the others; what it was about shows at the next list.
-                feed.metrics.count_unreadable(self.kind);
-                warn!(resource = self.kind.resource(), %error, "an event cannot be read");
-                return Some(Ended::Relist);
-            }
-            Err(error) => {
-                debug!(resource = self.kind.resource(), %error, "a watch broke");
-                return Some(Ended::Resume);
-            }
+            Some(_) => {}
         }
-        None
+        Some(record)
     }
 }
 
-/// Why there is no list.
-#[derive(Debug, thiserror::Error)]
-enum ListError {
-    #[error("no answer within {LIST_TIMEOUT:?}")]
-    Timeout,
-    #[error(transparent)]
-    Api(#[from] kube::Error),
+/// What an event of type ERROR means.
+fn failed(kind: Kind, status: &RawValue) -> Ended {
+    let status: Status = serde_json::from_str(status.get()).unwrap_or_default();
+    if status.code == 410 {
+        return Ended::Relist;
+    }
+    info!(
+        resource = kind.resource(),
+        status = status.message,
+        "the API server ended the watch"
+    );
+    Ended::Resume
+}
+
+fn advice(kind: Kind, error: &ReadError) -> String {
+    let resource = kind.resource();
+    match error.status() {
+        Some(status) if status.is_not_found() && kind == Kind::CloneSet => {
+            "cannot list CloneSets: the CRD clonesets.apps.kruise.io is not installed".to_owned()
+        }
+        Some(status) if status.is_forbidden() => {
+            format!("cannot list {resource}: the controller's role lacks a rule")
+        }
+        _ => format!("cannot list {resource}; trying again"),
+    }
 }

@@ -3,20 +3,20 @@
 //! It reads the cache only, except for single objects that the cache has not shown within a deadline. It decides nothing
 //! about pods.
 
-use crate::cache::index::{Index, Known, View};
+use crate::cache::decode::{Known, metadata};
+use crate::cache::index::{Index, View};
+use crate::cache::list::{self, Extent, list, url_of};
 use crate::cache::nodes::Nodes;
 use crate::cache::pending::PendingWrite;
 use crate::cache::refresh::{LiveReadError, refresh};
 use crate::key::{Key, Kind};
 use crate::leader::leadership::Leadership;
-use crate::live;
 use crate::reconcile::memory::Memory;
 use crate::telemetry::metrics::cache::CacheMetrics;
 use cloneset_api::CloneSet;
 use cloneset_plan::{ActionKind, Creation, NodeLabels, Snapshot};
 use cloneset_status::{Pod, Runaway};
-use kube::api::{ListParams, PartialObjectMeta};
-use kube::{Api, Client};
+use kube::Client;
 use std::sync::Arc;
 use tokio::time::Instant;
 
@@ -136,8 +136,7 @@ impl Observer {
     /// Looks for a pod that left the watch without an event that shows it deleted. If it exists and the CloneSet controls
     /// it, it has lost its label and counts.
     async fn look_for(&self, key: &Key, owner: &str, pod: &Pod) -> Result<Option<Arc<Pod>>, LiveReadError> {
-        let api: Api<Pod> = Api::namespaced(self.client.clone(), &key.namespace);
-        let found = live::get(&api, pod.name())
+        let found: Option<Pod> = list::get(&self.client, &key.namespace, pod.name())
             .await
             .map_err(LiveReadError::of(Kind::Pod, pod.name()))?;
         let ours =
@@ -180,16 +179,18 @@ impl Observer {
         if memory.searched_in_term == term {
             return Ok(false);
         }
-        let api: Api<PartialObjectMeta<Pod>> = Api::namespaced(self.client.clone(), &key.namespace);
-        let params = ListParams::default().labels(selector);
-        let found = live::within(api.list(&params))
-            .await
-            .map_err(LiveReadError::of(Kind::Pod, selector))?;
+        let mut found = Vec::new();
+        let url = url_of::<Pod>(&key.namespace);
+        list(&self.client, &url, Some(selector), Extent::Metadata, |pod| {
+            found.extend(metadata(pod));
+        })
+        .await
+        .map_err(LiveReadError::of(Kind::Pod, selector))?;
         memory.searched_in_term = term;
         let mut unwatched = 0;
-        for found in found.items {
+        for metadata in found {
             let pod = Pod {
-                metadata: found.metadata,
+                metadata,
                 ..Pod::default()
             };
             if is_orphan(&pod) {

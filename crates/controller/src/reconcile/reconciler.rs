@@ -5,6 +5,7 @@
 
 use crate::backoff;
 use crate::cache::refresh::LiveReadError;
+use crate::chain::Chain;
 use crate::clock::{Clock, Random};
 use crate::key::Key;
 use crate::queue::Queue;
@@ -182,24 +183,9 @@ fn failed(key: &Key, error: &ReconcileError) -> Outcome {
         ReconcileError::Observe(_) => Outcome::Failed(BTreeMap::new()),
     };
     if matches!(outcome, Outcome::Failed(_) | Outcome::OverQuota(_)) {
-        warn!(%key, error = %chain(error), "a pass failed");
+        warn!(%key, error = %Chain(error), "a pass failed");
     }
     outcome
-}
-
-/// An error with its causes, each once.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.ends_with(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
-    }
-    text
 }
 
 /// When to reconcile again; `None` when the CloneSet is gone. A `timer` brings it forward, whatever the outcome: the final
@@ -313,6 +299,6 @@ fn log(key: &Key, plan: &Plan, acted: &Acted) {
     }
     if let Some(failure) = acted.failed.first() {
         let (action, target) = (failure.kind, failure.target.as_deref());
-        info!(%key, ?action, target, error = %chain(&failure.error), "a write did not succeed");
+        info!(%key, ?action, target, error = %Chain(&failure.error), "a write did not succeed");
     }
 }

@@ -14,7 +14,7 @@ pub mod reconciles;
 pub mod requests;
 pub mod writes;
 
-use cache::CacheMetrics;
+use cache::{CacheMetrics, CacheSample};
 use labels::ReasonLabel;
 use process::Process;
 use prometheus_client::encoding::text::{encode, encode_registry};
@@ -53,12 +53,14 @@ pub struct Metrics {
 }
 
 /// What is read only when the page is asked for.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Sample {
     /// May this replica write?
     pub leads: bool,
     /// What is in the work queue.
     pub load: Load,
+    /// What the cache holds.
+    pub cache: CacheSample,
     /// What the kernel says of this process.
     pub process: Option<Process>,
 }
@@ -146,6 +148,7 @@ impl Metrics {
         self.register_leader(sample.leads, &mut now);
         self.cache.leaks.register(&mut now);
         sample.load.register(&mut now);
+        sample.cache.register(&mut now);
         if let Some(process) = sample.process {
             process.register(&mut now);
         }

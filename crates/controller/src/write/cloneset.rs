@@ -1,6 +1,6 @@
 //! The writes to the CloneSet itself: its status, and the one list in its spec that the controller shortens.
 
-use crate::cache::owned::version_of;
+use crate::cache::decode::version_of;
 use crate::cache::pending::{Expect, PendingWrite};
 use crate::key::Kind;
 use crate::write::error::WriteError;
@@ -13,7 +13,7 @@ use kube::api::{PartialObjectMeta, Patch};
 use serde_json::{Value, json};
 
 fn pending(owner: &Owner<'_>, stored: &PartialObjectMeta<CloneSet>) -> PendingWrite {
-    let expect = Expect::Version(version_of(stored));
+    let expect = Expect::Version(version_of(&stored.metadata));
     PendingWrite::new(Kind::CloneSet, owner.name(), owner.uid(), expect)
 }
 

@@ -2,16 +2,15 @@
 //!
 //! It names and reads; what is written is decided in the files of each kind.
 
+use crate::cache::decode::Record;
 use crate::cache::index::Index;
+use crate::cache::list;
+use crate::chain::Chain;
 use crate::clock::Clock;
-use crate::live;
 use crate::write::error::WriteError;
 use crate::write::writer::Writer;
 use cloneset_api::CloneSet;
-use kube::Api;
 use kube::api::Preconditions;
-use serde::de::DeserializeOwned;
-use std::fmt::Debug;
 
 /// Writes for one CloneSet.
 pub struct Owner<'a> {
@@ -42,16 +41,10 @@ impl Owner<'_> {
     }
 
     /// Reads the object of that name live.
-    pub(super) async fn read<K>(&self, name: &str) -> Result<Option<K>, WriteError>
-    where
-        K: kube::Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>,
-        K: Clone + DeserializeOwned + Debug,
-    {
-        let client = self.writer.client().clone();
-        let api: Api<K> = Api::namespaced(client, self.namespace().unwrap_or_default());
-        live::get(&api, name)
+    pub(super) async fn read<R: Record>(&self, name: &str) -> Result<Option<R>, WriteError> {
+        list::get(self.writer.client(), self.namespace().unwrap_or_default(), name)
             .await
-            .map_err(|error| WriteError::Unclear(error.to_string()))
+            .map_err(|error| WriteError::Unclear(Chain(&error).to_string()))
     }
 }
 

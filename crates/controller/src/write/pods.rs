@@ -2,7 +2,7 @@
 //!
 //! Each write has its preconditions. Order, concurrency, and what to do about a failure are the caller's to decide.
 
-use crate::cache::owned::version_of;
+use crate::cache::decode::version_of;
 use crate::cache::pending::{Expect, PendingWrite};
 use crate::key::Kind;
 use crate::write::error::WriteError;
@@ -23,7 +23,7 @@ pub(super) fn target(owner: &Owner<'_>, resource: &'static str) -> Target {
 
 /// The write is pending until the cache shows this pod.
 pub(super) fn pending(stored: &Pod) -> PendingWrite {
-    let expect = Expect::Version(version_of(stored));
+    let expect = Expect::Version(version_of(&stored.metadata));
     PendingWrite::new(Kind::Pod, stored.name(), stored.uid(), expect)
 }
 

@@ -2,7 +2,7 @@
 //!
 //! A PVC of another owner is never written to. Order, and what to do about a failure, are the caller's to decide.
 
-use crate::cache::owned::version_of;
+use crate::cache::decode::version_of;
 use crate::cache::pending::{Expect, PendingWrite};
 use crate::key::Kind;
 use crate::write::error::WriteError;
@@ -19,7 +19,7 @@ fn target(owner: &Owner<'_>) -> Target {
 }
 
 fn done(stored: &Claim) -> Written {
-    let expect = Expect::Version(version_of(stored));
+    let expect = Expect::Version(version_of(&stored.metadata));
     Written::Done(PendingWrite::new(Kind::Pvc, stored.name(), stored.uid(), expect))
 }
 

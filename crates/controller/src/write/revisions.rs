@@ -2,8 +2,8 @@
 //!
 //! A revision of another owner is never written to.
 
+use crate::cache::decode::version_of;
 use crate::cache::index::Sink as _;
-use crate::cache::owned::version_of;
 use crate::cache::pending::{Expect, PendingWrite};
 use crate::key::Kind;
 use crate::write::error::WriteError;
@@ -23,7 +23,7 @@ fn target(owner: &Owner<'_>) -> Target {
 }
 
 fn done(stored: &Revision) -> Written {
-    let expect = Expect::Version(version_of(stored));
+    let expect = Expect::Version(version_of(&stored.metadata));
     Written::Done(PendingWrite::new(
         Kind::Revision,
         stored.name(),

@@ -24,12 +24,13 @@ mod runaway;
 mod server;
 mod told;
 mod unknown_fields;
+mod unreadable;
 mod unready;
 mod views;
 
 use cloneset_controller::clock::Clock;
 use cloneset_controller::run::Controller;
-use cloneset_controller::telemetry::metrics::Metrics;
+use cloneset_controller::telemetry::metrics::{Format, Metrics};
 use cloneset_plan::Features;
 use http::Method;
 use serde_json::{Value, json};
@@ -116,6 +117,27 @@ impl Running {
             .iter()
             .filter(|request| request.writes(method, resource))
             .count()
+    }
+
+    /// The object with this namespace and name.
+    fn object(&self, collection: &str, key: &str) -> Value {
+        let state = self.server.state.lock().unwrap();
+        state.objects[collection][key].clone()
+    }
+
+    /// The requests for lists so far.
+    fn lists(&self) -> usize {
+        let requests = self.server.requests();
+        let lists = requests.iter().filter(|request| {
+            request.method == Method::GET
+                && request.path.contains("limit=")
+                && !request.path.contains("watch=")
+        });
+        lists.count()
+    }
+
+    fn metrics(&self) -> String {
+        (self.controller.admin().metrics)(Format::Classic)
     }
 
     fn status(&self) -> Value {

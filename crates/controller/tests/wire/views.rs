@@ -1,11 +1,11 @@
 //! What is seen: watches that end, live reads that overlap events, objects that lost the label they are watched by.
 
 use super::*;
-use cloneset_api::CloneSet;
+use cloneset_controller::cache::decode::{Known, decode};
 use cloneset_controller::cache::index::{Index, Sink as _};
 use cloneset_controller::key::{Key, Kind};
 use cloneset_status::Pod;
-use kube::core::DeserializeGuard;
+use serde_json::value::RawValue;
 
 /// A watch that ends as agreed without an event is no failure, so there is no gap before the next.
 #[tokio::test(start_paused = true)]
@@ -38,11 +38,11 @@ fn pod(uid: &str, version: u64) -> Pod {
                              "uid": "u", "controller": true}]}}))
     .unwrap()
 }
-fn set(uid: &str, version: u64) -> DeserializeGuard<CloneSet> {
-    serde_json::from_value(json!({
+fn set(uid: &str, version: u64) -> Known {
+    let set = json!({
         "metadata": {"namespace": "shop", "name": "web", "uid": uid, "resourceVersion": version.to_string()},
-        "spec": {"selector": {"matchLabels": {"app": "web"}}, "template": {}}}))
-    .unwrap()
+        "spec": {"selector": {"matchLabels": {"app": "web"}}, "template": {}}});
+    decode(&RawValue::from_string(set.to_string()).unwrap()).unwrap()
 }
 
 /// A live read that overlaps the DELETED event must not bring a ghost that nothing removes.

@@ -1,14 +1,19 @@
 //! The index taking in lists, events and live reads.
 
 use super::*;
+use crate::cache::decode::decode;
 use serde_json::json;
+use serde_json::value::RawValue;
 
-fn cloneset(uid: &str, version: u64) -> DeserializeGuard<CloneSet> {
-    serde_json::from_value(json!({
+fn cloneset(uid: &str, version: u64) -> Known {
+    known(&json!({
         "metadata": {"namespace": "shop", "name": "web", "uid": uid, "resourceVersion": version.to_string()},
         "spec": {"selector": {"matchLabels": {"app": "web"}}, "template": {}}
     }))
-    .unwrap()
+}
+
+fn known(object: &serde_json::Value) -> Known {
+    decode(&RawValue::from_string(object.to_string()).unwrap()).unwrap()
 }
 
 fn pod(uid: &str, owner: &str, version: u64) -> Pod {
@@ -81,8 +86,10 @@ fn pods_of_an_older_cloneset_with_the_same_name_are_not_the_new_ones() {
 #[test]
 fn scenario_242_and_regression_30_a_pod_that_changes_hands_wakes_both_owners() {
     let index = Index::default();
-    let mut other = cloneset("v", 2);
-    other.meta_mut().name = Some("other".into());
+    let other = known(&json!({
+        "metadata": {"namespace": "shop", "name": "other", "uid": "v", "resourceVersion": "2"},
+        "spec": {"selector": {"matchLabels": {"app": "other"}}, "template": {}}
+    }));
     index.replace(vec![cloneset("u", 1), other], 2);
     index.apply(pod("a", "u", 3));
     let woken = index.apply(pod("a", "v", 4));
@@ -93,11 +100,10 @@ fn scenario_242_and_regression_30_a_pod_that_changes_hands_wakes_both_owners() {
 #[test]
 fn an_unreadable_cloneset_is_known_but_not_readable() {
     let index = Index::default();
-    let broken: DeserializeGuard<CloneSet> = serde_json::from_value(json!({
+    let broken = known(&json!({
         "metadata": {"namespace": "shop", "name": "web", "uid": "u", "resourceVersion": "3"},
         "spec": {"replicas": "many"}
-    }))
-    .unwrap();
+    }));
     assert_eq!(index.apply(broken), [key()]);
     assert!(matches!(
         index.view(&key()).unwrap().known,

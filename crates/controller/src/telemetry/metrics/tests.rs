@@ -1,5 +1,6 @@
 //! The page against its reference in the docs.
 
+use super::cache::KindSample;
 use super::*;
 use crate::key::{Key, Kind};
 use reconciles::ReconcileResult;
@@ -23,7 +24,6 @@ async fn full_page(format: Format) -> String {
         name: "x".into(),
     };
     metrics.cache.count_relist(Kind::Pod);
-    metrics.cache.count_unreadable(Kind::Pod);
     metrics.cache.count_live_read(Kind::Pod, &key);
     metrics.lease.set("l".into()).unwrap();
     let answer = |_: http::Request<()>| async { Ok::<_, std::fmt::Error>(http::Response::new(())) };
@@ -32,6 +32,15 @@ async fn full_page(format: Format) -> String {
     service.oneshot(http::Request::new(())).await.unwrap();
     let sample = Sample {
         process: Process::look(),
+        cache: CacheSample {
+            is_synced: true,
+            kinds: vec![KindSample {
+                kind: Kind::Pod,
+                objects: 2,
+                unreadable: 1,
+                age: Some(std::time::Duration::from_secs(3)),
+            }],
+        },
         ..Sample::default()
     };
     metrics.page(&sample, format)
