@@ -56,6 +56,7 @@ pub mod write {
     mod pods;
     mod pvcs;
     pub mod revisions;
+    mod slots;
     pub mod writer;
     pub mod written;
 }

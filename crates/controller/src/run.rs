@@ -6,7 +6,7 @@
 use crate::args::Args;
 use crate::cache::catch_up::CatchUp;
 use crate::cache::decode::{Known, Record};
-use crate::cache::freshness::Freshness;
+use crate::cache::freshness::{Freshness, Stale};
 use crate::cache::index::{Index, Sink};
 use crate::cache::nodes::{self, Nodes};
 use crate::cache::wake::{CaughtUp, Wake};
@@ -40,7 +40,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{info, warn};
@@ -155,8 +155,8 @@ impl Controller {
         tasks.spawn(endless(send));
     }
 
-    /// Starts workers.
-    pub fn spawn_workers(&self, workers: &mut JoinSet<()>, count: u16) {
+    /// Starts what reconciles; so many plans are made side by side.
+    pub fn spawn_workers(&self, workers: &mut JoinSet<()>, plans: u16) {
         let reconciler = Arc::new(Reconciler {
             observer: Observer {
                 client: self.client.clone(),
@@ -165,6 +165,8 @@ impl Controller {
                 leadership: Arc::clone(&self.leadership),
                 metrics: self.metrics.cache.clone(),
             },
+            freshness: Arc::clone(&self.freshness),
+            cpu: Semaphore::new(usize::from(plans)),
             writer: Writer::new(
                 self.client.clone(),
                 Arc::clone(&self.leadership),
@@ -182,34 +184,36 @@ impl Controller {
             clock: Arc::clone(&self.clock),
             random: Arc::clone(&self.random),
         });
-        for _ in 0..count {
-            workers.spawn(work(
-                Arc::clone(&self.queue),
-                Arc::clone(&self.caught_up),
-                Arc::clone(&reconciler),
-            ));
-        }
+        let (queue, caught_up) = (Arc::clone(&self.queue), Arc::clone(&self.caught_up));
+        workers.spawn(work(queue, caught_up, reconciler));
     }
 
     /// What the admin pages show.
     pub fn admin(&self) -> Admin {
         let (preflight, listed) = (Arc::clone(&self.preflight), Arc::clone(&self.index));
+        let (freshness, heard) = (Arc::clone(&self.freshness), Arc::clone(&self.freshness));
         let (metrics, index) = (Arc::clone(&self.metrics), Arc::clone(&self.index));
         let (leadership, queue) = (Arc::clone(&self.leadership), Arc::clone(&self.queue));
-        let freshness = Arc::clone(&self.freshness);
         Admin {
             // A standby is ready: its cache is complete, and nothing blocks it from leading.
             not_ready: Box::new(move || {
                 let is_listing =
                     || (!listed.is_synced()).then(|| "not everything has been listed yet".to_owned());
-                preflight.blocker().or_else(is_listing)
+                let is_stale = || {
+                    let Stale { kind, age } = freshness.stale()?;
+                    let (resource, age) = (kind.resource(), age.as_secs());
+                    Some(format!(
+                        "the API server has sent nothing about {resource} for {age} s"
+                    ))
+                };
+                preflight.blocker().or_else(is_listing).or_else(is_stale)
             }),
             metrics: Box::new(move |format: Format| {
                 metrics.cache.leaks.retain(|key| index.view(key).is_some());
                 let sample = Sample {
                     leads: leadership.time_left().is_some(),
                     load: queue.load(),
-                    cache: sample(&index, &freshness),
+                    cache: sample(&index, &heard),
                     process: Process::look(),
                 };
                 metrics.page(&sample, format)

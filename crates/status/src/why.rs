@@ -163,6 +163,11 @@ pub enum Wait {
         /// Its state.
         state: String,
     },
+    /// The controller has not heard of these objects for so long that what it knows of the cluster may be wrong.
+    StaleCache {
+        /// Their resource, such as `pods`.
+        resource: &'static str,
+    },
     /// An earlier attempt failed; the next one comes when its time has come.
     BackingOff,
     /// Pods that were created did not become ours, so nothing is created or replaced until the spec changes.
@@ -199,6 +204,7 @@ impl Wait {
             | Self::UnreadableState { .. }
             | Self::UnreadablePods { .. }
             | Self::UnknownState { .. }
+            | Self::StaleCache { .. }
             | Self::BackingOff
             | Self::RunawayCreation
             | Self::ScalingFirst => None,
@@ -256,6 +262,7 @@ impl Wait {
             Self::UnreadableState { .. } => "UnreadableState",
             Self::UnreadablePods { .. } => "UnreadablePods",
             Self::UnknownState { .. } => "UnknownState",
+            Self::StaleCache { .. } => "StaleCache",
             Self::BackingOff => "BackingOff",
             Self::RunawayCreation => "RunawayCreation",
             Self::ScalingFirst => "ScalingFirst",

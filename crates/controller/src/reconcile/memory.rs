@@ -87,6 +87,11 @@ impl Memory {
         }
     }
 
+    /// The term of leadership in which all of this was observed.
+    pub fn term(&self) -> u64 {
+        self.term
+    }
+
     /// Keeps an instance id from being used for a while.
     pub fn reserve(&mut self, id: &str) {
         self.reserved_ids

@@ -16,9 +16,13 @@ use crate::telemetry::metrics::cache::CacheMetrics;
 use cloneset_api::CloneSet;
 use cloneset_plan::{ActionKind, Creation, NodeLabels, Snapshot};
 use cloneset_status::{Pod, Runaway};
+use futures::{StreamExt as _, TryStreamExt as _};
 use kube::Client;
 use std::sync::Arc;
 use tokio::time::Instant;
+
+/// Live reads of one CloneSet side by side.
+const READS: usize = 8;
 
 /// What the cache shows of a CloneSet.
 #[derive(Debug)]
@@ -49,7 +53,15 @@ pub struct Observer {
 
 impl Observer {
     /// Puts the snapshot together.
-    pub async fn observe(&self, key: &Key, memory: &mut Memory) -> Result<Observation, LiveReadError> {
+    ///
+    /// # Errors
+    /// When an object cannot be read live.
+    pub async fn observe(
+        &self,
+        key: &Key,
+        memory: &mut Memory,
+        deadline: Instant,
+    ) -> Result<Observation, LiveReadError> {
         let Some(view) = self.index.view(key) else {
             return Ok(Observation::Gone);
         };
@@ -58,7 +70,7 @@ impl Observer {
             Known::Readable(cloneset) => cloneset,
         };
         self.recall(&cloneset, memory);
-        if let Some(until) = self.await_pending(key, memory).await? {
+        if let Some(until) = self.await_pending(key, memory, deadline).await? {
             return Ok(Observation::StaleCache(until));
         }
         // Read the index again: live reads may have changed it.
@@ -72,9 +84,13 @@ impl Observer {
         else {
             return Ok(Observation::Gone);
         };
-        for pod in unwatched {
-            pods.extend(self.look_for(key, &memory.uid, &pod).await?);
-        }
+        let owner = memory.uid.as_str();
+        let found: Vec<Option<Arc<Pod>>> = futures::stream::iter(unwatched)
+            .map(|pod| async move { self.look_for(key, owner, &pod).await })
+            .buffer_unordered(READS)
+            .try_collect()
+            .await?;
+        pods.extend(found.into_iter().flatten());
         let templates = cloneset.spec.volume_claim_templates.as_ref();
         memory.compare_pods(&pods, templates.is_some_and(|templates| !templates.is_empty()));
         let nodes = self.nodes_of(&cloneset, &pods).await;
@@ -149,19 +165,39 @@ impl Observer {
 
     /// Drops the pending writes that the cache shows, reads live what is overdue, and returns the next deadline if a write
     /// is still pending.
-    async fn await_pending(&self, key: &Key, memory: &mut Memory) -> Result<Option<Instant>, LiveReadError> {
+    async fn await_pending(
+        &self,
+        key: &Key,
+        memory: &mut Memory,
+        deadline: Instant,
+    ) -> Result<Option<Instant>, LiveReadError> {
         memory.pending.retain(|write| !write.is_observed(&self.index));
         let now = Instant::now();
         let (overdue, waiting): (Vec<PendingWrite>, Vec<PendingWrite>) =
             memory.pending.drain(..).partition(|write| write.deadline <= now);
         memory.pending = waiting;
-        let mut overdue = overdue.into_iter();
-        while let Some(write) = overdue.next() {
-            if let Err(error) = self.read_pending(key, &write).await {
-                memory.pending.push(write);
-                memory.pending.extend(overdue);
-                return Err(error);
+        let mut read = futures::stream::iter(overdue)
+            .map(|write| async move {
+                if Instant::now() >= deadline {
+                    return (write, Ok(false));
+                }
+                let read = self.read_pending(key, &write).await;
+                (write, read.map(|()| true))
+            })
+            .buffer_unordered(READS);
+        let mut failed = None;
+        while let Some((write, read)) = read.next().await {
+            match read {
+                Ok(true) => {}
+                Ok(false) => memory.pending.push(write),
+                Err(error) => {
+                    memory.pending.push(write);
+                    failed = Some(error);
+                }
             }
+        }
+        if let Some(error) = failed {
+            return Err(error);
         }
         Ok(memory.pending.iter().map(|write| write.deadline).min())
     }

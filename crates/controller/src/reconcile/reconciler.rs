@@ -4,10 +4,11 @@
 //! outcome and never by an error's text.
 
 use crate::backoff;
+use crate::cache::freshness::Freshness;
 use crate::cache::refresh::LiveReadError;
 use crate::chain::Chain;
 use crate::clock::{Clock, Random};
-use crate::key::Key;
+use crate::key::{Key, Kind};
 use crate::queue::Queue;
 use crate::reconcile::act::{Acted, act};
 use crate::reconcile::backoffs::BackoffKey;
@@ -18,7 +19,6 @@ use crate::reconcile::report::{ReportError, Reported, Reporter};
 use crate::telemetry::metrics::Metrics;
 use crate::write::owner::Owner;
 use crate::write::writer::Writer;
-use cloneset_api::CloneSet;
 use cloneset_plan::{Action, ActionKind, Creation, Desired, Features, Plan, plan};
 use cloneset_status::Wait;
 use futures::FutureExt as _;
@@ -27,6 +27,7 @@ use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
@@ -34,6 +35,10 @@ use tracing::{debug, error, info, warn};
 const RESYNC: Duration = Duration::from_mins(10);
 /// Time after a conflict, unless the event that explains it comes earlier.
 const AFTER_CONFLICT: Duration = Duration::from_millis(100);
+/// Time for one reconcile: another write begins only before its end.
+const TIME_LIMIT: Duration = Duration::from_secs(15);
+/// Time between two reconciles of a CloneSet that waits for events.
+const STALE_RETRY: Duration = Duration::from_secs(10);
 /// Reconciles in a row that may end with a conflict before the CloneSet backs off.
 const CONFLICTS: u32 = 3;
 
@@ -50,6 +55,10 @@ enum ReconcileError {
 pub struct Reconciler {
     /// The first step.
     pub observer: Observer,
+    /// How old the cache is.
+    pub freshness: Arc<Freshness>,
+    /// Bounds how many plans are made side by side.
+    pub cpu: Semaphore,
     /// Sends the writes of the third step.
     pub writer: Writer,
     /// The last step.
@@ -88,6 +97,10 @@ impl Reconciler {
         self.metrics
             .reconciles
             .count(outcome.label(), result, started.elapsed());
+        // The cache may never show what was written: then it is read live.
+        let overdue = memory.pending.iter().map(|write| write.deadline).min();
+        let overdue = overdue.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let timer = [timer, overdue].into_iter().flatten().min();
         if let Some(delay) = requeue_after(&outcome, timer, &mut memory, (self.random)()) {
             if delay < RESYNC {
                 self.queue.retry_after(key.clone(), delay);
@@ -104,7 +117,13 @@ impl Reconciler {
         memory: &mut Memory,
     ) -> Result<(Outcome, Option<Duration>), ReconcileError> {
         // observe (the cache; live reads only of what is overdue)
-        let mut snapshot = match self.observer.observe(key, memory).await? {
+        let deadline = Instant::now() + TIME_LIMIT;
+        let observed = tokio::select! {
+            observed = self.observer.observe(key, memory, deadline) => observed?,
+            // The program ends: nothing would be written any more.
+            () = self.queue.closed() => return Ok((Outcome::NotLeading, None)),
+        };
+        let mut snapshot = match observed {
             Observation::Ready(snapshot) => *snapshot,
             Observation::Gone => return Ok((Outcome::Gone, None)),
             Observation::StaleCache(until) => {
@@ -117,6 +136,8 @@ impl Reconciler {
             }
         };
         // plan (pure)
+        // The semaphore is never closed.
+        let permit = self.cpu.acquire().await.ok();
         let desired = Desired::parse(&snapshot.cloneset, snapshot.active_count());
         memory.guard_creation(desired.replicas.saturating_add(desired.max_surge));
         if memory.runaway.is_some() {
@@ -124,6 +145,11 @@ impl Reconciler {
         }
         let mut plan = plan(&snapshot, &desired, self.features, (self.clock)());
         memory.steady.apply(&mut plan.waits);
+        drop(permit);
+        let stale = self.freshness.stale();
+        if let Some(stale) = stale {
+            keep_what_is_safe(&mut plan, stale.kind);
+        }
         let backing_off = remove_backing_off(&mut plan, memory);
         if plan.needs_every_pod()
             && let Some(selector) = &desired.selector
@@ -132,7 +158,12 @@ impl Reconciler {
             return Ok((Outcome::Conflict, None));
         }
         // act (writes)
-        let owner = self.owner(&snapshot.cloneset);
+        let owner = Owner {
+            writer: self.writer.for_reconcile(&key.namespace, memory.term(), deadline),
+            index: &self.observer.index,
+            clock: &self.clock,
+            cloneset: &snapshot.cloneset,
+        };
         let acted = act(&owner, &self.queue, memory, &plan).await;
         if !acted.done.is_empty() {
             // Of many writes a few end with a conflict; only where all of them do, another client keeps winning.
@@ -161,16 +192,8 @@ impl Reconciler {
         let makes_way = plan.waits.contains(&Wait::ScalingFirst)
             && matches!(&end, Outcome::Failed(keys) | Outcome::OverQuota(keys) if !keys.is_empty());
         let timer = timer(&plan, &reported, (self.clock)());
+        let timer = [timer, stale.map(|_| STALE_RETRY)].into_iter().flatten().min();
         Ok((end, if makes_way { Some(Duration::ZERO) } else { timer }))
-    }
-
-    fn owner<'a>(&'a self, cloneset: &'a CloneSet) -> Owner<'a> {
-        Owner {
-            writer: &self.writer,
-            index: &self.observer.index,
-            clock: &self.clock,
-            cloneset,
-        }
     }
 }
 
@@ -238,6 +261,20 @@ fn requeue_after(
         }
     };
     Some(timer.map_or(delay, |timer| timer.min(delay)).min(RESYNC))
+}
+
+/// Removes from the plan what must not be done on a stale cache: pods may have become unavailable without an event. Pods
+/// that are ready for it still enter service, as that makes nothing unavailable.
+fn keep_what_is_safe(plan: &mut Plan, stale: Kind) {
+    let before = plan.actions.len();
+    plan.actions
+        .retain(|action| action.kind() == ActionKind::PutInService);
+    plan.rehearsal = None;
+    if plan.actions.len() < before {
+        plan.waits.push(Wait::StaleCache {
+            resource: stale.resource(),
+        });
+    }
 }
 
 /// Removes from the plan what failed and is not due yet; returns the time until it is. (Creations, and pods that must not

@@ -30,7 +30,7 @@ pub(super) async fn take_out_of_service(
 
 /// Changes the pod; resources first, through their own subresource.
 pub(super) async fn change(owner: &Owner<'_>, change: &InPlaceChange) -> Result<Written, WriteError> {
-    let writer = owner.writer;
+    let writer = &owner.writer;
     if !change.resources.is_empty() {
         let resize = Patch::Strategic(resize_patch(change));
         let target = target(owner, "pods/resize");

@@ -8,14 +8,14 @@ use crate::cache::list;
 use crate::chain::Chain;
 use crate::clock::Clock;
 use crate::write::error::WriteError;
-use crate::write::writer::Writer;
+use crate::write::writer::ReconcileWriter;
 use cloneset_api::CloneSet;
 use kube::api::Preconditions;
 
 /// Writes for one CloneSet.
 pub struct Owner<'a> {
     /// Sends the writes.
-    pub writer: &'a Writer,
+    pub writer: ReconcileWriter<'a>,
     /// Learns at once of objects that no watch may show.
     pub index: &'a Index,
     /// Dates new objects.

@@ -6,6 +6,7 @@ use crate::client::FIELD_MANAGER;
 use crate::leader::leadership::Leadership;
 use crate::telemetry::metrics::writes::WriteMetrics;
 use crate::write::error::{WriteError, classify};
+use crate::write::slots::Slots;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::Request;
 use kube::{Client, Resource};
@@ -13,12 +14,14 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
-/// Writes under way at once: with HTTP/1.1 each is a connection.
-const WRITE_SLOTS: usize = 32;
-/// Time for one write; less when the right to write ends before.
+/// Writes under way at once: with HTTP/1.1 each is a connection. One namespace uses half of them at most.
+const WRITE_SLOTS: usize = 64;
+/// Time for one write; less when the right to write or the reconcile ends before.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time that must be left of a reconcile for another write.
+const LEAST_TIME: Duration = Duration::from_secs(2);
 
 /// Where a write goes.
 #[derive(Clone, Debug)]
@@ -48,13 +51,21 @@ pub enum FieldValidation {
     Warn,
 }
 
-/// Sends writes. Clones share the slots.
-#[derive(Clone)]
+/// Sends writes.
 pub struct Writer {
     client: Client,
     leadership: Arc<Leadership>,
-    slots: Arc<Semaphore>,
+    slots: Slots,
     metrics: WriteMetrics,
+}
+
+/// Sends the writes of one reconcile: they use slots of its namespace, and are sent only in the term in which the reconcile
+/// began and before its deadline.
+pub struct ReconcileWriter<'a> {
+    writer: &'a Writer,
+    namespace: &'a str,
+    term: u64,
+    deadline: Instant,
 }
 
 impl Writer {
@@ -63,14 +74,31 @@ impl Writer {
         Self {
             client,
             leadership,
-            slots: Arc::new(Semaphore::new(WRITE_SLOTS)),
+            slots: Slots::new(WRITE_SLOTS),
             metrics,
         }
     }
 
+    /// For a reconcile of a CloneSet in this namespace that observed the cluster in this term and ends at `deadline`.
+    pub fn for_reconcile<'a>(
+        &'a self,
+        namespace: &'a str,
+        term: u64,
+        deadline: Instant,
+    ) -> ReconcileWriter<'a> {
+        ReconcileWriter {
+            writer: self,
+            namespace,
+            term,
+            deadline,
+        }
+    }
+}
+
+impl ReconcileWriter<'_> {
     /// The client, for reads that a write needs.
     pub(super) fn client(&self) -> &Client {
-        &self.client
+        &self.writer.client
     }
 
     /// Creates an object and returns what was stored.
@@ -114,7 +142,7 @@ impl Writer {
                 .parse()
                 .map_err(|error: http::uri::InvalidUri| WriteError::Malformed(error.to_string()))?;
         }
-        self.bounded(verb, target, self.client.request(request)).await
+        self.bounded(verb, target, self.client().request(request)).await
     }
 
     /// Patches an object, or its status when `subresource` says so, and returns what was stored.
@@ -134,8 +162,12 @@ impl Writer {
             Some(subresource) => request.patch_subresource(subresource, name, &params, patch),
             None => request.patch(name, &params, patch),
         };
-        self.bounded("patch", target, self.client.request(request.map_err(malformed)?))
-            .await
+        self.bounded(
+            "patch",
+            target,
+            self.client().request(request.map_err(malformed)?),
+        )
+        .await
     }
 
     /// Deletes exactly the object with this UID, and at this version if one is given.
@@ -149,38 +181,48 @@ impl Writer {
         let request = Request::new(&target.path)
             .delete(name, &params)
             .map_err(malformed)?;
-        self.bounded("delete", target, self.client.request_text(request))
+        self.bounded("delete", target, self.client().request_text(request))
             .await
             .map(drop)
     }
 
-    /// Sends once there is a slot, and only while leading. A future sends nothing before it is first polled.
+    /// Sends once there is a slot, and only while leading in the same term: what was observed in an earlier one may have
+    /// been changed by another leader. A future sends nothing before it is first polled.
     async fn bounded<T>(
         &self,
         verb: &'static str,
         target: &Target,
         sending: impl Future<Output = Result<T, kube::Error>>,
     ) -> Result<T, WriteError> {
-        let result = {
-            // The semaphore is never closed, so there always will be a slot.
-            let _slot = self.slots.acquire().await.ok();
-            match self.leadership.time_left() {
-                None => Err(WriteError::NotLeading),
-                // The end comes first: a process that was stopped in between must not go on sending.
-                Some(left) => tokio::select! {
-                    biased;
-                    () = tokio::time::sleep(left.min(WRITE_TIMEOUT)) => {
-                        Err(WriteError::Unclear("no answer in time".to_owned()))
-                    }
-                    result = sending => result.map_err(|error| classify(&error, verb)),
-                },
-            }
+        let Writer {
+            leadership,
+            slots,
+            metrics,
+            ..
+        } = self.writer;
+        let slot = tokio::time::timeout_at(self.deadline, slots.acquire(self.namespace));
+        let Ok(slot) = slot.await else {
+            return Err(WriteError::Withheld);
         };
-        if matches!(result, Err(WriteError::NotLeading)) {
-            return result;
+        let left = leadership.time_left().filter(|_| leadership.term() == self.term);
+        let Some(left) = left else {
+            return Err(WriteError::NotLeading);
+        };
+        let until_deadline = self.deadline.saturating_duration_since(Instant::now());
+        if until_deadline < LEAST_TIME {
+            return Err(WriteError::Withheld);
         }
+        // The end comes first: a process that was stopped in between must not go on sending.
+        let result = tokio::select! {
+            biased;
+            () = tokio::time::sleep(left.min(WRITE_TIMEOUT).min(until_deadline)) => {
+                Err(WriteError::Unclear("no answer in time".to_owned()))
+            }
+            result = sending => result.map_err(|error| classify(&error, verb)),
+        };
+        drop(slot);
         let outcome = result.as_ref().err().map_or("ok", WriteError::category);
-        self.metrics.count(verb, target.resource, outcome);
+        metrics.count(verb, target.resource, outcome);
         result
     }
 }

@@ -13,6 +13,7 @@
 mod agent;
 mod catch_up;
 mod claims;
+mod fairness;
 mod kept;
 mod leadership;
 mod metrics;
@@ -22,6 +23,7 @@ mod preflight;
 mod refusals;
 mod runaway;
 mod server;
+mod stale;
 mod told;
 mod unknown_fields;
 mod unreadable;

@@ -21,7 +21,7 @@ fn crd(stored: &[&str], strategy: &str) -> Value {
     })
 }
 
-fn our_crd() -> Value {
+pub(crate) fn our_crd() -> Value {
     crd(&["v1alpha1"], "None")
 }
 

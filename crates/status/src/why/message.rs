@@ -101,6 +101,11 @@ impl fmt::Display for Wait {
             | Self::UnreadableState { .. }
             | Self::UnreadablePods { .. }
             | Self::UnknownState { .. } => self.explain_update(f),
+            Self::StaleCache { resource } => write!(
+                f,
+                "no pod is created, updated or deleted because the API server sends the controller no events for {resource}; \
+                 see the controller's log"
+            ),
             Self::BackingOff => f.write_str("an earlier attempt failed and is repeated later"),
             Self::RunawayCreation => {
                 f.write_str("no pod is created until the spec changes; see condition RunawayCreation")

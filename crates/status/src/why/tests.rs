@@ -81,6 +81,7 @@ fn every_wait() -> Vec<Wait> {
             pod: "web-a".into(),
             state: "Foreign".into(),
         },
+        Wait::StaleCache { resource: "pods" },
         Wait::BackingOff,
         Wait::RunawayCreation,
         Wait::ScalingFirst,
