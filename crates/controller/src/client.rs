@@ -7,9 +7,12 @@
 use crate::telemetry::metrics::requests::Requests;
 use http::HeaderValue;
 use http::header::USER_AGENT;
-use kube::client::ClientBuilder;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use kube::client::ConfigExt as _;
 use kube::{Client, Config};
 use std::time::Duration;
+use tower::{BoxError, ServiceBuilder};
 
 /// Name of the field manager in managed fields.
 pub const FIELD_MANAGER: &str = "cloneset-controller";
@@ -18,30 +21,56 @@ const AGENT: &str = concat!("cloneset-controller/", env!("CARGO_PKG_VERSION"));
 /// Time to reach the API server.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A client for the cluster the environment points to, whose requests are counted.
+/// A connection on which nothing comes back for so long is closed: 5 s without traffic, then three probes 5 s apart. A load
+/// balancer that forgets connections drops them without a word, and every request on one would wait for its time-out.
+const PROBE_AFTER: Duration = Duration::from_secs(5);
+const PROBES: u32 = 3;
+const DEAD_AFTER: Duration = Duration::from_secs(20);
+/// An idle connection is kept for so long, and at most so many.
+const IDLE: Duration = Duration::from_secs(30);
+const MAX_IDLE: usize = 32;
+
+/// The cluster that the environment points to.
 ///
 /// # Errors
-/// When there is neither a service account nor a kubeconfig, or it cannot be used.
-pub async fn connect(requests: &Requests) -> Result<Client, ConnectError> {
-    let config = Config::infer()
+/// When there is neither a service account nor a kubeconfig.
+pub async fn config() -> Result<Config, ConnectError> {
+    Config::infer()
         .await
-        .map_err(|error| ConnectError::Config(Box::new(error)))?;
-    client_of(config, requests)
+        .map_err(|error| ConnectError::Config(Box::new(error)))
 }
 
-/// A client for this cluster, as [`connect`] gives it.
+/// A client with connections of its own, whose requests are counted.
 ///
 /// # Errors
 /// When the configuration cannot be used.
 pub fn client_of(mut config: Config, requests: &Requests) -> Result<Client, ConnectError> {
     config.headers.push((USER_AGENT, HeaderValue::from_static(AGENT)));
-    config.default_retry = false;
-    config.connect_timeout = Some(CONNECT_TIMEOUT);
-    config.read_timeout = None;
-    config.write_timeout = Some(CONNECT_TIMEOUT);
-    let counted = requests.layer(&config.cluster_url);
-    let builder = ClientBuilder::try_from(config).map_err(|error| ConnectError::Client(Box::new(error)))?;
-    Ok(builder.with_layer(&counted).build())
+    let client = |error| ConnectError::Client(Box::new(error));
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
+    tcp.set_keepalive(Some(PROBE_AFTER));
+    tcp.set_keepalive_interval(Some(PROBE_AFTER));
+    tcp.set_keepalive_retries(Some(PROBES));
+    tcp.set_tcp_user_timeout(Some(DEAD_AFTER));
+    let tls = config
+        .rustls_https_connector_with_connector(tcp)
+        .map_err(client)?;
+    let http = hyper_util::client::legacy::Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(IDLE)
+        .pool_max_idle_per_host(MAX_IDLE)
+        .build(tls);
+    let service = ServiceBuilder::new()
+        .layer(requests.layer(&config.cluster_url))
+        .layer(config.base_uri_layer())
+        .option_layer(config.auth_layer().map_err(client)?)
+        .layer(config.extra_headers_layer().map_err(client)?)
+        .map_err(BoxError::from)
+        .service(http);
+    Ok(Client::new(service, config.default_namespace))
 }
 
 /// Why there is no client.

@@ -11,7 +11,7 @@ use crate::cache::index::{Index, Sink};
 use crate::cache::nodes::{self, Nodes};
 use crate::cache::wake::{CaughtUp, Wake};
 use crate::cache::watch::{Feed, POD_LABEL, PVC_LABEL, REVISION_LABEL, Watch};
-use crate::client::connect;
+use crate::client::{self, client_of};
 use crate::clock::{Clock, Random};
 use crate::gates;
 use crate::key::Kind;
@@ -227,7 +227,8 @@ impl Controller {
             .wait(self.client.clone(), &self.clock, acknowledge_kruise)
             .await;
         if let Some(candidate) = candidate {
-            candidate.run(&self.leadership, &self.clock).await;
+            let is_fit = || self.index.is_synced() && !self.freshness.is_lasting();
+            candidate.run(&self.leadership, &self.clock, &is_fit).await;
         } else {
             self.leadership.extend(Instant::now() + WITHOUT_END);
             std::future::pending::<()>().await;
@@ -282,7 +283,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let election = Election {
         namespace: leader_election_namespace,
         name: leader_election_id,
-        identity: identity.unwrap_or_else(host_name),
+        identity: unique(&identity.unwrap_or_else(host_name)),
         lease_duration: leader_election_lease_duration,
         renew_deadline: leader_election_renew_deadline,
         retry_period: leader_election_retry_period,
@@ -293,11 +294,14 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     if enable_leader_election {
         metrics.lease.get_or_init(|| election.name.clone());
     }
-    let client = connect(&metrics.requests).await?;
+    let config = client::config().await?;
+    let client = client_of(config.clone(), &metrics.requests)?;
+    // The Lease has connections of its own, so that no write of a CloneSet can keep its renewal waiting.
+    let lease_client = client_of(config, &metrics.requests)?;
     let clock: Clock = Arc::new(Timestamp::now);
     let random: Random = Arc::new(random_bits);
     let (controller, recorded) =
-        Controller::new(client.clone(), &namespace, metrics, features, clock, random);
+        Controller::new(client, &namespace, metrics, features, clock, random);
     info!(
         version = env!("CARGO_PKG_VERSION"),
         identity = election.identity,
@@ -310,12 +314,12 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     controller.spawn_cache(&mut tasks);
     controller.spawn_events(&mut tasks, &election.identity, recorded);
     controller.spawn_workers(&mut workers, cloneset_workers);
-    let mut candidate = enable_leader_election.then(|| Candidate::new(client, election));
+    let mut candidate = enable_leader_election.then(|| Candidate::new(lease_client, election));
     let lead = controller.lead(acknowledge_kruise, candidate.as_mut());
     supervise(&mut tasks, &mut workers, lead).await?;
     let nothing_abandoned = drain(&controller, workers).await;
     // A write that was abandoned may still arrive: then the Lease is left to expire instead.
-    if let Some(candidate) = candidate.filter(|_| nothing_abandoned) {
+    if let Some(mut candidate) = candidate.filter(|_| nothing_abandoned) {
         candidate.release((controller.clock)()).await;
     }
     info!("ended");
@@ -423,6 +427,12 @@ fn check_election(election: &Election) -> anyhow::Result<()> {
         );
     }
     Ok(())
+}
+
+/// An identity that no earlier process had: one that was killed must not find its own Lease and lead at once, before its
+/// cache is filled, while a standby that could act waits.
+fn unique(identity: &str) -> String {
+    format!("{identity}_{:08x}", random_bits() & 0xffff_ffff)
 }
 
 /// A name that no other replica has, for running outside a cluster; inside, a flag gives the pod's name.

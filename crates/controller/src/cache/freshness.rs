@@ -12,6 +12,9 @@ use tokio::time::Instant;
 /// Bookmarks come about once a minute; a watch silent for longer than two of them is dead.
 pub const SILENCE_LIMIT: Duration = Duration::from_secs(150);
 
+/// A leader whose cache has been too old for so long gives its Lease up.
+const STEP_DOWN_AFTER: Duration = Duration::from_mins(2);
+
 /// When each kind was last listed, or an event or bookmark of it came.
 #[derive(Debug, Default)]
 pub struct Freshness {
@@ -38,6 +41,12 @@ impl Freshness {
     pub fn age(&self, kind: Kind) -> Option<Duration> {
         let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
         heard.get(&kind).map(Instant::elapsed)
+    }
+
+    /// Has the cache been too old for so long that another replica should lead?
+    pub fn is_lasting(&self) -> bool {
+        self.stale()
+            .is_some_and(|stale| stale.age > SILENCE_LIMIT + STEP_DOWN_AFTER)
     }
 
     /// The kind that is too old to act on, if one is: pods and CloneSets say what serves and what is wanted.

@@ -4,6 +4,7 @@
 //! wall clocks are never compared. This replica's right to write ends a renew deadline after the last renewal was *sent*.
 //! This file writes nothing but the Lease.
 
+use crate::chain::Chain;
 use crate::clock::Clock;
 use crate::leader::leadership::Leadership;
 use jiff::Timestamp;
@@ -18,6 +19,11 @@ use tracing::{debug, error, info, warn};
 /// How often a standby reads the Lease while the leader renews it once. A release that it notices late is time without a
 /// leader.
 const LOOKS_PER_RENEWAL: u32 = 4;
+
+/// Conflicts in a row after which the Lease is read again only after a pause.
+const CONFLICTS: u32 = 3;
+/// The same failure is logged again after this time.
+const LOG_AGAIN: Duration = Duration::from_mins(1);
 
 /// Names and times of the election.
 #[derive(Clone, Debug)]
@@ -48,6 +54,8 @@ pub struct Candidate {
     api: Api<Lease>,
     election: Election,
     observed: Option<Observation>,
+    /// The failure that was logged last, and when.
+    complained: Option<(String, Instant)>,
 }
 
 impl Candidate {
@@ -57,14 +65,25 @@ impl Candidate {
             api: Api::namespaced(client, &election.namespace),
             election,
             observed: None,
+            complained: None,
         }
     }
 
-    /// Acquires and renews the Lease; never ends.
-    pub async fn run(&mut self, leadership: &Leadership, clock: &Clock) {
+    /// Acquires and renews the Lease while `is_fit`, and releases it otherwise; never ends. A replica that could not act on
+    /// its cache must not keep the Lease from one that can.
+    pub async fn run(&mut self, leadership: &Leadership, clock: &Clock, is_fit: &(dyn Fn() -> bool + Sync)) {
+        let mut conflicts: u32 = 0;
         loop {
             let started = Instant::now();
             let mut pause = self.election.retry_period;
+            if !is_fit() {
+                if leadership.end() {
+                    warn!("no longer leading: the cache is too old to act on");
+                }
+                self.release(clock()).await;
+                tokio::time::sleep(pause).await;
+                continue;
+            }
             match tokio::time::timeout(self.election.retry_period * 2, self.attempt(started, clock())).await {
                 Ok(Ok(true)) => {
                     if leadership.extend(started + self.election.renew_deadline) {
@@ -79,6 +98,13 @@ impl Candidate {
                     Self::step_down(leadership, "another replica holds the Lease");
                     pause = self.until_next_look(Instant::now());
                 }
+                Ok(Err(kube::Error::Api(status))) if status.is_conflict() && conflicts < CONFLICTS => {
+                    // Another replica wrote the Lease. Which one, and until when, shows at once.
+                    debug!(lease = self.election.name, "another replica wrote the Lease");
+                    conflicts = conflicts.saturating_add(1);
+                    self.doubt();
+                    continue;
+                }
                 Ok(Err(reason)) => {
                     self.complain(&reason);
                     self.doubt();
@@ -91,6 +117,7 @@ impl Candidate {
                     self.doubt();
                 }
             }
+            conflicts = 0;
             if leadership.time_left().is_none() {
                 Self::step_down(leadership, "the Lease was not renewed before its deadline");
             }
@@ -112,11 +139,7 @@ impl Candidate {
     /// After a failure, a Lease of our own must be read again before it is renewed. For another replica's, the time since
     /// when it is unchanged is kept, or a few failed reads would put off its expiry without end.
     fn doubt(&mut self) {
-        if self
-            .observed
-            .as_ref()
-            .is_some_and(|seen| self.is_mine(&seen.lease))
-        {
+        if self.holds() {
             self.observed = None;
         }
     }
@@ -127,26 +150,29 @@ impl Candidate {
         }
     }
 
-    fn complain(&self, reason: &kube::Error) {
+    /// Logs a failure, and the same one again only after a while.
+    fn complain(&mut self, error: &kube::Error) {
+        let reason = Chain(error).to_string();
+        let is_known = |(known, at): &(String, Instant)| *known == reason && at.elapsed() < LOG_AGAIN;
+        if self.complained.as_ref().is_some_and(is_known) {
+            return;
+        }
+        self.complained = Some((reason.clone(), Instant::now()));
         let lease = format!("{}/{}", self.election.namespace, self.election.name);
-        match reason {
+        match error {
             kube::Error::Api(status) if status.code == 401 || status.code == 403 => {
-                error!(lease, %reason, "the service account needs get, create and update on leases");
+                error!(
+                    lease,
+                    reason, "cannot read or write the Lease: the service account needs get, create and update on leases"
+                );
             }
-            kube::Error::Api(status) if status.is_conflict() => {
-                debug!(lease, "another replica wrote the Lease");
-            }
-            _ => warn!(lease, %reason, "the Lease could not be read or written"),
+            _ => warn!(lease, reason, "cannot read or write the Lease"),
         }
     }
 
     /// One attempt to hold the Lease at `now`; true when it is held.
     async fn attempt(&mut self, now: Instant, wall: Timestamp) -> Result<bool, kube::Error> {
-        if !self
-            .observed
-            .as_ref()
-            .is_some_and(|seen| self.is_mine(&seen.lease))
-        {
+        if !self.holds() {
             self.look().await?;
         }
         let Some(seen) = &self.observed else {
@@ -220,25 +246,52 @@ impl Candidate {
         lease
     }
 
-    /// Releases the Lease, so that another replica need not wait for it to expire.
-    pub async fn release(mut self, wall: Timestamp) {
-        let Some(Observation { mut lease, .. }) =
-            self.observed.take().filter(|seen| self.is_mine(&seen.lease))
-        else {
+    /// Releases the Lease if this replica holds it, so that another one need not wait for it to expire.
+    pub async fn release(&mut self, wall: Timestamp) {
+        if !self.holds() {
             return;
-        };
-        if let Some(spec) = lease.spec.as_mut() {
-            spec.holder_identity = Some(String::new());
-            spec.lease_duration_seconds = Some(1);
-            spec.renew_time = Some(MicroTime(wall));
         }
-        let params = PostParams::default();
-        let replace = self.api.replace(&self.election.name, &params, &lease);
-        match tokio::time::timeout(self.election.retry_period, replace).await {
-            Ok(Ok(_)) => info!(lease = self.election.name, "released the Lease"),
-            Ok(Err(error)) => info!(lease = self.election.name, %error, "could not release the Lease"),
+        let released = tokio::time::timeout(self.election.retry_period, self.try_release(wall)).await;
+        match released {
+            Ok(Ok(())) => info!(lease = self.election.name, "released the Lease"),
+            Ok(Err(error)) => {
+                info!(lease = self.election.name, error = %Chain(&error), "could not release the Lease");
+            }
             Err(_) => info!(lease = self.election.name, "could not release the Lease in time"),
         }
+        self.observed = None;
+    }
+
+    fn holds(&self) -> bool {
+        self.observed
+            .as_ref()
+            .is_some_and(|seen| self.is_mine(&seen.lease))
+    }
+
+    /// A renewal that was cut off may have been carried out: then the first attempt is a conflict, and the Lease is read
+    /// again.
+    async fn try_release(&mut self, wall: Timestamp) -> Result<(), kube::Error> {
+        for _ in 0..2 {
+            let Some(mut lease) = self.observed.as_ref().map(|seen| seen.lease.clone()) else {
+                return Ok(());
+            };
+            if let Some(spec) = lease.spec.as_mut() {
+                spec.holder_identity = Some(String::new());
+                spec.lease_duration_seconds = Some(1);
+                spec.renew_time = Some(MicroTime(wall));
+            }
+            let params = PostParams::default();
+            match self.api.replace(&self.election.name, &params, &lease).await {
+                Err(kube::Error::Api(status)) if status.is_conflict() => {
+                    self.look().await?;
+                    if !self.holds() {
+                        return Ok(());
+                    }
+                }
+                result => return result.map(drop),
+            }
+        }
+        Ok(())
     }
 }
 

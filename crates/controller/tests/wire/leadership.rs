@@ -83,7 +83,7 @@ async fn the_same_with_the_real_candidate() {
     });
     let mut candidate = Candidate::new(kube::Client::new(service, "default"), election());
     let controller = Arc::clone(&running.controller);
-    tokio::spawn(async move { candidate.run(&controller.leadership, &controller.clock).await });
+    tokio::spawn(async move { candidate.run(&controller.leadership, &controller.clock, &|| true).await });
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert!(running.controller.leadership.time_left().is_some());
     // One answer that does not come within 4 s, then one that takes 3.5 s.
@@ -173,7 +173,7 @@ async fn a_dead_leaders_lease_is_taken_although_single_reads_fail() {
     running.controller.leadership.end();
     let mut candidate = Candidate::new(kube::Client::new(service, "default"), election());
     let controller = Arc::clone(&running.controller);
-    tokio::spawn(async move { candidate.run(&controller.leadership, &controller.clock).await });
+    tokio::spawn(async move { candidate.run(&controller.leadership, &controller.clock, &|| true).await });
     tokio::time::sleep(Duration::from_mins(10)).await;
     assert!(
         running.controller.leadership.time_left().is_some(),
@@ -205,6 +205,25 @@ impl StoredLease {
         lease["spec"]["holderIdentity"] = json!(holder);
     }
 
+    fn holder(&self) -> String {
+        self.0.lock().unwrap()["spec"]["holderIdentity"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    }
+
+    /// What the API server makes of an update.
+    fn replace(&self, mut new: Value) -> (u16, Value) {
+        let mut lease = self.0.lock().unwrap();
+        let version = lease["metadata"]["resourceVersion"].as_str().unwrap().to_owned();
+        if new["metadata"]["resourceVersion"] != version.as_str() {
+            return (409, refusal(409, "Conflict", "the object has been modified"));
+        }
+        new["metadata"]["resourceVersion"] = json!((version.parse::<u64>().unwrap() + 1).to_string());
+        *lease = new.clone();
+        (200, new)
+    }
+
     fn client(&self) -> kube::Client {
         let stored = self.clone();
         let service = tower::service_fn(move |request: http::Request<kube::client::Body>| {
@@ -212,12 +231,14 @@ impl StoredLease {
             async move {
                 let (head, body) = request.into_parts();
                 let bytes = body.collect_bytes().await.unwrap();
-                let mut lease = stored.0.lock().unwrap();
-                if head.method != Method::GET {
-                    *lease = serde_json::from_slice(&bytes).unwrap();
-                }
-                let answer = axum::body::Body::from(lease.to_string());
-                Ok::<_, std::convert::Infallible>(http::Response::new(answer))
+                let (code, answer) = if head.method == Method::GET {
+                    (200, stored.0.lock().unwrap().clone())
+                } else {
+                    stored.replace(serde_json::from_slice(&bytes).unwrap())
+                };
+                let mut answer = http::Response::new(axum::body::Body::from(answer.to_string()));
+                *answer.status_mut() = http::StatusCode::from_u16(code).unwrap();
+                Ok::<_, std::convert::Infallible>(answer)
             }
         });
         kube::Client::new(service, "default")
@@ -235,7 +256,7 @@ async fn nobody_leads_for(last: impl Fn(&StoredLease)) -> Vec<Duration> {
         let lease = StoredLease::of("leader");
         let mut standby = Candidate::new(lease.client(), election());
         let controller = Arc::clone(&running.controller);
-        tokio::spawn(async move { standby.run(&controller.leadership, &controller.clock).await });
+        tokio::spawn(async move { standby.run(&controller.leadership, &controller.clock, &|| true).await });
         tokio::time::sleep(Duration::from_millis(100 * phase)).await;
         for _ in 0..10 {
             lease.written("leader");
@@ -262,4 +283,50 @@ async fn a_dead_leader_is_followed_within_a_second_of_the_end_of_its_lease_and_n
 async fn a_lease_that_was_given_up_is_taken_within_a_second() {
     let gaps = nobody_leads_for(|lease| lease.written("")).await;
     assert!(gaps.iter().all(|gap| *gap <= Duration::from_secs(1)), "{gaps:?}");
+}
+
+/// A candidate at a Lease that nobody holds, which is fit while `fit` says so.
+fn candidate(lease: &StoredLease, fit: &Arc<Mutex<bool>>) -> (Server, Running) {
+    let server = Server::new();
+    let running = Running::start(&server);
+    running.controller.leadership.end();
+    let mut candidate = Candidate::new(lease.client(), election());
+    let (controller, fit) = (Arc::clone(&running.controller), Arc::clone(fit));
+    tokio::spawn(async move {
+        let is_fit = || *fit.lock().unwrap();
+        candidate
+            .run(&controller.leadership, &controller.clock, &is_fit)
+            .await;
+    });
+    (server, running)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_whose_cache_is_not_filled_or_too_old_leaves_the_lease_to_others() {
+    let (lease, fit) = (StoredLease::of(""), Arc::new(Mutex::new(false)));
+    let (_server, running) = candidate(&lease, &fit);
+    tokio::time::sleep(Duration::from_mins(5)).await;
+    assert_eq!(lease.holder(), "");
+    *fit.lock().unwrap() = true;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(lease.holder(), "me");
+    *fit.lock().unwrap() = false;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(lease.holder(), "", "it is released");
+    assert!(running.controller.leadership.time_left().is_none());
+}
+
+/// The clock of a virtual machine that was paused stands still, so its right to write seems intact.
+#[tokio::test(start_paused = true)]
+async fn a_leader_whose_lease_another_replica_took_stops_at_its_next_renewal() {
+    let (lease, fit) = (StoredLease::of(""), Arc::new(Mutex::new(true)));
+    let (_server, running) = candidate(&lease, &fit);
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert!(running.controller.leadership.time_left().is_some());
+    lease.written("other");
+    let taken = Instant::now();
+    while running.controller.leadership.time_left().is_some() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(taken.elapsed() <= election().retry_period + Duration::from_millis(20));
 }
