@@ -31,8 +31,10 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{ .Values.serviceAccount.name | default (include "cloneset.fullname" .) }}
 {{- end }}
 
+{{- /* The name of the release is no part of it: when an upgrade changes that, the old and the new Deployment run side by
+      side, and only a shared Lease keeps both from leading. */ -}}
 {{- define "cloneset.leaseName" -}}
-{{ include "cloneset.fullname" . }}-controller
+cloneset-controller{{ with .Values.watchNamespace }}-{{ . }}{{ end }}
 {{- end }}
 
 {{- define "cloneset.image" -}}
