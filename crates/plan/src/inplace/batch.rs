@@ -69,8 +69,20 @@ fn priority(container: &Value) -> i32 {
     value.and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
-/// Takes the containers that are changed first out of those to be changed; gives what changes now.
-pub(crate) fn take_batch(pending: &mut Next, priorities: &Priorities) -> Next {
+/// What of a pod changes at one time.
+pub(crate) struct Taken {
+    /// The changes.
+    pub(crate) changes: Next,
+    /// Do the images of the same priority follow as soon as the kubelet has applied the resources, whether or not the
+    /// containers are ready? A new image may be what makes them ready.
+    pub(crate) is_ahead_of_images: bool,
+}
+
+/// Takes the containers that are changed first out of those to be changed.
+///
+/// Resources go before images: a kubelet that sees both at once starts the new container with amounts that the cgroup of
+/// its pod does not allow yet, and never raises those of a pod without a running container.
+pub(crate) fn take_batch(pending: &mut Next, priorities: &Priorities) -> Taken {
     let names: BTreeSet<String> = (pending.images.keys())
         .chain(pending.referenced.keys())
         .chain(pending.resources.keys())
@@ -90,10 +102,19 @@ pub(crate) fn take_batch(pending: &mut Next, priorities: &Priorities) -> Next {
     {
         chosen.insert(joins.clone());
     }
-    Next {
-        images: split(&mut pending.images, &chosen),
-        referenced: split(&mut pending.referenced, &chosen),
-        resources: split(&mut pending.resources, &chosen),
+    let resources = split(&mut pending.resources, &chosen);
+    let is_ahead_of_images =
+        !resources.is_empty() && chosen.iter().any(|name| pending.images.contains_key(name));
+    if is_ahead_of_images {
+        chosen.clear();
+    }
+    Taken {
+        changes: Next {
+            images: split(&mut pending.images, &chosen),
+            referenced: split(&mut pending.referenced, &chosen),
+            resources,
+        },
+        is_ahead_of_images,
     }
 }
 

@@ -3,7 +3,7 @@
 //!
 //! Whether a pod is to be updated at all, and what comes after `Done`, is decided elsewhere.
 
-use super::batch::{Priorities, take_batch};
+use super::batch::{Priorities, Taken, take_batch};
 use super::compare::{missing, stage_by_template};
 use super::difference::Difference;
 use super::done::{are_ready, doubts_end, is_done, still_to_restart};
@@ -374,7 +374,10 @@ fn change(
     priorities: &Priorities,
     now: Timestamp,
 ) -> InPlaceChange {
-    let batch = take_batch(&mut pending, priorities);
+    let Taken {
+        changes: batch,
+        is_ahead_of_images,
+    } = take_batch(&mut pending, priorities);
     let restarting = still_to_restart(pod, &state, now);
     for container in batch.images.keys() {
         let Some(status) = pod.container_status(container) else {
@@ -390,7 +393,7 @@ fn change(
         .collect();
     containers.sort();
     containers.dedup();
-    state.pre_check_before_next = (!pending.is_empty()).then(|| PreCheck {
+    state.pre_check_before_next = (!pending.is_empty() && !is_ahead_of_images).then(|| PreCheck {
         containers_required_ready: containers.clone(),
     });
     state.next = pending;

@@ -11,7 +11,7 @@ fn batches(pending: Value, priorities: &Priorities) -> Vec<Vec<String>> {
     let mut pending = next(pending);
     let mut batches = Vec::new();
     while !pending.is_empty() {
-        let batch = take_batch(&mut pending, priorities);
+        let batch = take_batch(&mut pending, priorities).changes;
         let names: BTreeSet<String> = (batch.images.into_keys())
             .chain(batch.referenced.into_keys())
             .chain(batch.resources.into_keys())
@@ -72,4 +72,39 @@ fn priorities_come_from_the_environment_or_the_order() {
     );
     let equal = json!({"spec": {"containers": [{"name": "a"}, {"name": "b"}]}});
     assert_eq!(Priorities::of(&plain, &equal), Priorities::default());
+}
+
+/// A kubelet that sees both at once starts a container that its pod's cgroup does not allow.
+#[test]
+fn resources_change_before_the_images_of_the_same_priority_and_these_wait_for_no_readiness() {
+    let cpu = |cpu: &str| json!({"limits": {"cpu": cpu}});
+    let mut pending = next(json!({
+        "nextContainerImages": {"c1": "new", "c3": "new"},
+        "nextContainerRefMetadata": {"c1": {"labels": {"k": "v"}}},
+        "nextContainerResources": {"c1": cpu("2"), "c2": cpu("2"), "c3": cpu("2")}
+    }));
+    let priorities = Priorities::from([("c1", 20), ("c2", 20), ("c3", 10)]);
+    let mut batches = Vec::new();
+    while !pending.is_empty() {
+        let taken = take_batch(&mut pending, &priorities);
+        let names = |keys: Vec<&String>| keys.into_iter().cloned().collect::<Vec<_>>().join(" ");
+        batches.push((
+            names(taken.changes.resources.keys().collect()),
+            names(taken.changes.images.keys().collect()),
+            taken.changes.referenced.len(),
+            taken.is_ahead_of_images,
+        ));
+    }
+    let batch = |resources: &str, images: &str, referenced, ahead| {
+        (resources.to_owned(), images.to_owned(), referenced, ahead)
+    };
+    assert_eq!(
+        batches,
+        [
+            batch("c1 c2", "", 0, true),
+            batch("", "c1", 1, false),
+            batch("c3", "", 0, true),
+            batch("", "c3", 0, false),
+        ]
+    );
 }
