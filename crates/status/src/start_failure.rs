@@ -54,7 +54,13 @@ impl StartFailure {
                 "check command, args and mounts of the container".to_owned()
             }
             "OOMKilled" => "raise the memory limit of the container, or reduce what it uses".to_owned(),
-            "Unschedulable" => "add nodes, or reduce what the pod requests".to_owned(),
+            "Unschedulable" => {
+                "add nodes that fit, or change requests, node selector, affinity or tolerations of the template".to_owned()
+            },
+            _ if self.container.is_some() && self.may_be_killed() => format!(
+                "run: kubectl describe pod {pod} (a failed liveness or startup probe ends containers like this), then: \
+                 kubectl logs {pod} -c {container} --previous"
+            ),
             _ if self.container.is_some() && self.is_exit() => {
                 format!("run: kubectl logs {pod} -c {container} --previous")
             }
@@ -66,6 +72,15 @@ impl StartFailure {
         self.detail
             .as_deref()
             .is_some_and(|detail| detail.starts_with(EXIT_CODE))
+    }
+
+    /// Did it end as after SIGTERM or SIGKILL, which is how the kubelet ends a container whose probe fails?
+    fn may_be_killed(&self) -> bool {
+        let code = self
+            .detail
+            .as_deref()
+            .and_then(|detail| detail.strip_prefix(EXIT_CODE));
+        matches!(code, Some("0" | "137" | "143"))
     }
 
     /// The failure of the pod of this name, and what to do about it.
@@ -107,9 +122,11 @@ fn unschedulable(pod: &Pod) -> Option<StartFailure> {
         .cause
         .as_deref()
         .filter(|cause| cause.reason() == "Unschedulable")?;
-    // Whether other pods could be preempted is said after what is missing.
+    // Whether devices could be freed and other pods preempted is said after what is missing.
     let message = cause.message.as_deref().unwrap_or_default();
-    let message = message.split(" preemption:").next().unwrap_or_default();
+    let ends = [" preemption:", " no new claims to deallocate"];
+    let end = ends.iter().filter_map(|end| message.find(end)).min();
+    let message = message.get(..end.unwrap_or(message.len())).unwrap_or_default();
     Some(StartFailure {
         container: None,
         reason: cause.reason().to_owned(),
@@ -122,6 +139,9 @@ fn of_container(pod: &Pod, status: &ContainerStatus) -> Option<StartFailure> {
     if let Some(waiting) = status.state.waiting.as_deref() {
         return match waiting.reason() {
             "" | "ContainerCreating" | "PodInitializing" => None,
+            "CrashLoopBackOff" if last.is_some_and(|last| was_updated_since(pod, last)) => {
+                Some(not_started_since_update(pod, status))
+            }
             "CrashLoopBackOff" | "RunContainerError" => {
                 let ended = last.map(|last| ended(status, last));
                 Some(ended.unwrap_or_else(|| waits(status, waiting)))
@@ -179,6 +199,19 @@ fn ended(status: &ContainerStatus, how: &Termination) -> StartFailure {
     }
 }
 
+/// The kubelet backs off from starting the new image of a pod that was updated in place, and reports the end of the old
+/// one. That container did what it should: its logs say nothing about the failure.
+fn not_started_since_update(pod: &Pod, status: &ContainerStatus) -> StartFailure {
+    let mut containers = pod.spec.containers.iter();
+    let spec = containers.find(|container| container.name == status.name);
+    let image = spec.map_or("its new image", |container| container.image.as_str());
+    StartFailure {
+        container: Some(status.name.clone()),
+        reason: "CrashLoopBackOff".to_owned(),
+        detail: Some(format!("{image} has not started since the in-place update")),
+    }
+}
+
 /// Did the container start before the pod was last updated in place? Then it was the update that ended it.
 fn was_updated_since(pod: &Pod, ended: &Termination) -> bool {
     /// The field of the annotation that matters here.
@@ -205,7 +238,7 @@ fn pull_error(message: &str) -> Option<String> {
 }
 
 /// A message on one line and without what changes at each attempt; `None` when nothing is left.
-fn steady(message: &str) -> Option<String> {
+pub(crate) fn steady(message: &str) -> Option<String> {
     let words: Vec<String> = without_grpc(message)
         .split_whitespace()
         .map(steady_word)

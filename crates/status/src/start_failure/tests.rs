@@ -187,6 +187,27 @@ fn an_update_in_place_is_no_crash_but_what_comes_after_it_may_be() {
     );
 }
 
+/// Between two attempts to pull the new image the kubelet reports `CrashLoopBackOff` and the end of the old container.
+#[test]
+fn after_an_update_in_place_the_end_of_the_old_container_is_not_taken_for_a_crash_of_the_new_image() {
+    let backs_off_after = |updated: &str| {
+        let mut pod = container(json!({"state": back_off("10s"), "lastState": ended(0, "Completed")}));
+        let state = json!({"revision": "r", "updateTimestamp": updated}).to_string();
+        pod.metadata.annotations = Some([("apps.kruise.io/inplace-update-state".to_owned(), state)].into());
+        pod.spec.containers = serde_json::from_value(json!([{"name": "main", "image": "web:v9"}])).unwrap();
+        told(&pod)
+    };
+    assert_eq!(
+        backs_off_after("2026-01-01T00:00:20Z"),
+        "main: CrashLoopBackOff (web:v9 has not started since the in-place update)"
+    );
+    assert_eq!(
+        backs_off_after("2026-01-01T00:00:05Z"),
+        "main: CrashLoopBackOff (exit code 0)",
+        "the new image ended"
+    );
+}
+
 #[test]
 fn a_container_that_was_ready_since_it_crashed_is_not_said_to_crash() {
     let ready_since = |at: &str| {
@@ -213,15 +234,19 @@ fn a_container_that_was_ready_since_it_crashed_is_not_said_to_crash() {
 
 #[test]
 fn the_scheduler_is_quoted_without_what_it_says_of_preemption() {
-    let pod = pod(
-        &json!({"conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable",
-        "message": "0/3 nodes are available: 3 Insufficient cpu. preemption: 0/3 nodes are available: 3 No preemption \
-                    victims found for incoming pod."}]}),
-    );
-    assert_eq!(
-        told(&pod),
-        "Unschedulable (0/3 nodes are available: 3 Insufficient cpu)"
-    );
+    let preemption = "preemption: 0/3 nodes are available: 3 No preemption victims found for incoming pod.";
+    for rest in [
+        preemption.to_owned(),
+        format!("no new claims to deallocate, {preemption}"),
+    ] {
+        let message = format!("0/3 nodes are available: 3 Insufficient cpu. {rest}");
+        let condition =
+            json!({"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message});
+        assert_eq!(
+            told(&pod(&json!({"conditions": [condition]}))),
+            "Unschedulable (0/3 nodes are available: 3 Insufficient cpu)"
+        );
+    }
 }
 
 #[test]
@@ -283,6 +308,11 @@ fn every_failure_comes_with_what_to_do() {
         (
             container(json!({"restartCount": 5, "state": back_off("40s"), "lastState": ended(1, "Error")})),
             "web-x: container main: CrashLoopBackOff (exit code 1); run: kubectl logs web-x -c main --previous",
+        ),
+        (
+            container(json!({"restartCount": 5, "state": back_off("40s"), "lastState": ended(143, "Error")})),
+            "web-x: container main: CrashLoopBackOff (exit code 143); run: kubectl describe pod web-x (a failed liveness or \
+             startup probe ends containers like this), then: kubectl logs web-x -c main --previous",
         ),
         (
             waiting("SomethingNew", ""),
