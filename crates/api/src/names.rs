@@ -100,6 +100,10 @@ pub mod pod_conditions {
     pub const CONTAINERS_READY: &str = "ContainersReady";
     /// The scheduler's verdict: does the pod have a node?
     pub const SCHEDULED: &str = "PodScheduled";
+    /// The kubelet cannot apply new amounts of cpu or memory: never (`Infeasible`), or not now (`Deferred`).
+    pub const RESIZE_PENDING: &str = "PodResizePending";
+    /// The kubelet applies new amounts of cpu or memory; with reason `Error` it fails to.
+    pub const RESIZE_IN_PROGRESS: &str = "PodResizeInProgress";
     /// Our readiness gate: False while we take a pod out of service for an in-place update.
     pub const IN_PLACE_UPDATE_READY: &str = "InPlaceUpdateReady";
 }

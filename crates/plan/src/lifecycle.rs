@@ -15,7 +15,7 @@ use crate::scale::delete;
 use crate::update::still_chosen;
 use cloneset_api::names::{annotations, labels, lifecycle, pod_conditions, pod_reasons};
 use cloneset_status::facts::short_revision;
-use cloneset_status::{LifecycleState, Pod, Wait};
+use cloneset_status::{LifecycleState, Pod, StuckResize, Wait};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, HashSet};
 
@@ -72,6 +72,7 @@ struct Tally {
     drained_at: Option<Timestamp>,
     restarting: i32,
     restarted_at: Option<Timestamp>,
+    stuck_resize: Option<StuckResize>,
     held: BTreeMap<&'static str, i32>,
     unreadable: i32,
     first_unreadable: Option<String>,
@@ -104,6 +105,7 @@ impl Tally {
             waits.push(Wait::Restarting {
                 pods: self.restarting,
                 until: self.restarted_at,
+                resize: self.stuck_resize,
             });
         }
         waits.extend(
@@ -259,6 +261,8 @@ impl Refresh<'_> {
                 self.tally.restarting = self.tally.restarting.saturating_add(1);
                 let ends = [self.tally.restarted_at, until];
                 self.tally.restarted_at = ends.into_iter().flatten().min();
+                let first = self.tally.stuck_resize.take();
+                self.tally.stuck_resize = first.or_else(|| StuckResize::of(pod));
             }
             Ok(Stage::Done) => self.after_update(pod),
             Err(unreadable) => {

@@ -8,6 +8,7 @@ use crate::counts::Counts;
 use crate::kstatus::{Stall, Wishes, clear_ready, set_ready, set_stalled};
 use crate::phase::{Held, Standing, phase};
 use crate::progress::set_progressing;
+use crate::refusal::with_advice;
 use crate::why::{Problem, Runaway, Wait};
 use cloneset_api::CloneSetStatus;
 use cloneset_api::names::conditions as types;
@@ -161,7 +162,7 @@ fn set_failure(
                     type_,
                     status: true,
                     reason: type_,
-                    message,
+                    message: with_advice(message),
                 },
                 now,
             );

@@ -105,7 +105,7 @@ pub struct PodCondition {
     pub status: String,
     /// When the status last changed; second precision.
     pub last_transition_time: Option<Time>,
-    /// Why a pod has no node. Of other conditions, and while it is True, it is not kept.
+    /// Why a pod has no node, or why it is not resized. Of other conditions it is not kept.
     pub cause: Option<Box<Cause>>,
 }
 

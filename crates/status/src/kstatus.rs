@@ -6,6 +6,7 @@
 
 use crate::conditions::{self, ConditionUpdate, Wanted};
 use crate::phase::Phase;
+use crate::refusal::with_advice;
 use crate::why::{Problem, Runaway, Wait};
 use cloneset_api::CloneSetStatus;
 use cloneset_api::names::{conditions as types, reasons};
@@ -39,7 +40,7 @@ impl Stall {
     pub(crate) fn of_rejection(rejection: ConditionUpdate, stored: &CloneSetStatus) -> Option<Self> {
         let message = match rejection {
             ConditionUpdate::Clear => return None,
-            ConditionUpdate::Set(message) => message,
+            ConditionUpdate::Set(message) => with_advice(message),
             ConditionUpdate::Keep => stored
                 .conditions
                 .iter()
@@ -123,7 +124,7 @@ pub(crate) fn set_ready(
         let in_vain = |wait: &&Wait| matches!(wait, Wait::PartitionRaised { .. });
         with_waits(counted, waits.iter().filter(in_vain))
     } else {
-        with_waits(counted, waits.iter())
+        with_causes(with_waits(counted, waits.iter()), status, stall)
     };
     let list = status.conditions.get_or_insert_default();
     if ready || stall.is_some() || phase == Phase::Deleting {
@@ -136,9 +137,38 @@ pub(crate) fn set_ready(
 
 /// A message, and after it what is waited for.
 fn with_waits<'a>(mut message: String, waits: impl Iterator<Item = &'a Wait>) -> String {
-    for wait in waits.filter(|wait| is_telling(wait)) {
+    let waits: Vec<&Wait> = waits.filter(|wait| is_telling(wait)).collect();
+    let explained = waits.iter().any(|wait| explains_scheduling(wait));
+    for wait in waits {
+        if explained && matches!(wait, Wait::Unscheduled { .. }) {
+            continue;
+        }
         message.push_str("; ");
         message.push_str(&wait.to_string());
+    }
+    message
+}
+
+/// A message, and after it what fails or stalls, as far as it does not say so already: tools show this message alone.
+fn with_causes(mut message: String, status: &CloneSetStatus, stall: Option<&Stall>) -> String {
+    let fails = |condition: &&cloneset_api::Condition| {
+        matches!(
+            condition.type_.as_str(),
+            types::FAILED_SCALE | types::FAILED_UPDATE
+        ) && condition.status == "True"
+    };
+    let failures = status.conditions.iter().flatten().filter(fails);
+    let failures = failures.filter_map(|condition| condition.message.as_deref());
+    let stall = stall.filter(|stall| stall.reason != reasons::PROGRESS_DEADLINE_EXCEEDED);
+    for cause in stall
+        .map(|stall| stall.message.as_str())
+        .into_iter()
+        .chain(failures)
+    {
+        if !message.contains(cause) {
+            message.push_str("; ");
+            message.push_str(cause);
+        }
     }
     message
 }
@@ -223,6 +253,11 @@ fn counted(status: &CloneSetStatus, replicas: i32) -> String {
     format!("{existing} {pods}{desired}{available}{progress}{of_these}")
 }
 
+/// Does it say why pods have no node?
+fn explains_scheduling(wait: &Wait) -> bool {
+    matches!(wait, Wait::NotStarting(pods) if pods.failure.reason == "Unschedulable")
+}
+
 /// Waits that last. The others are over before anybody could read them, have a condition of their own, or come and go
 /// with every attempt: a message that changes costs a write.
 pub(crate) fn is_telling(wait: &Wait) -> bool {
@@ -248,3 +283,6 @@ fn set(
     };
     conditions::set(list, wanted, now);
 }
+
+#[cfg(test)]
+mod tests;

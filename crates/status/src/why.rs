@@ -5,6 +5,7 @@
 
 mod message;
 
+use crate::resize::StuckResize;
 use crate::unready::{NotReady, NotStarting};
 use cloneset_api::CloneSetStatus;
 use cloneset_api::names::{conditions, reasons};
@@ -120,6 +121,8 @@ pub enum Wait {
         pods: i32,
         /// When to look again although nothing was told of them.
         until: Option<Timestamp>,
+        /// The first pod whose resize its kubelet does not apply.
+        resize: Option<StuckResize>,
     },
     /// A lifecycle hook holds pods.
     Hook {

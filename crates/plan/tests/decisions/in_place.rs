@@ -56,7 +56,8 @@ fn scenario_194_a_serving_pod_without_our_gate_is_re_created_or_with_in_place_on
         waits(&plan),
         [
             "1 of the pods cannot be updated in place, and type InPlaceOnly re-creates none: pod web-0 differs in \
-          spec.readinessGates: without InPlaceUpdateReady it cannot be taken out of service before a container restarts"
+          spec.readinessGates: without InPlaceUpdateReady it cannot be taken out of service before a container restarts; \
+          put the old value back, set type InPlaceIfPossible, or delete the pods"
         ]
     );
     // One that is not ready may be so at any moment.
@@ -236,6 +237,45 @@ fn scenario_195_resources_alone_leave_a_pod_in_service_unless_its_container_rest
         resized_beside(&json!([]), &policy("cpu")),
         None,
         "of another container"
+    );
+}
+
+/// Nothing else of the pod shows it: the old container goes on running with its old resources.
+#[test]
+fn a_resize_that_the_kubelet_does_not_apply_is_named_with_its_first_pod() {
+    let state = json!({
+        "revision": "web-new", "updateTimestamp": "2026-01-01T11:00:00Z", "updateImages": true,
+        "lastContainerStatuses": {"main": {"containerID": "containerd://a"}}
+    });
+    let resizing = |condition: Value| {
+        json!({
+            "metadata": {"labels": {"lifecycle.apps.kruise.io/state": "Updating"},
+                         "annotations": {"apps.kruise.io/inplace-update-state": state.to_string()}},
+            "spec": {"containers": [{"name": "main", "image": "new"}]},
+            "status": {
+                "containerStatuses": [{"name": "main", "containerID": "containerd://a", "ready": true}],
+                "conditions": [{"type": "InPlaceUpdateReady", "status": "False"}, condition]
+            }
+        })
+    };
+    let stuck = json!({"type": "PodResizePending", "status": "True", "reason": "Infeasible",
+        "message": "Node didn't have enough capacity: cpu, requested: 900000, capacity: 2000"});
+    let three = json!({"replicas": 3, "updateStrategy": {"type": "InPlaceIfPossible"}});
+    let plan = Scene::of(&three)
+        .pod_with(
+            "new",
+            &resizing(json!({"type": "PodResizeInProgress", "status": "True"})),
+        )
+        .pod_with("new", &resizing(stuck.clone()))
+        .pod_with("new", &resizing(stuck))
+        .plan();
+    assert_eq!(
+        waits(&plan),
+        [
+            "3 pods wait for containers changed in place to run what they should: web-1: node node-1 cannot resize it: \
+             Infeasible (Node didn't have enough capacity: cpu, requested: 900000, capacity: 2000); lower the resources \
+             in the template, or delete the pod if other nodes have more"
+        ]
     );
 }
 

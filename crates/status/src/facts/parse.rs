@@ -116,7 +116,14 @@ pub(super) struct RawCondition {
 
 impl From<RawCondition> for PodCondition {
     fn from(raw: RawCondition) -> Self {
-        let explains = raw.type_ == pod_conditions::SCHEDULED && raw.status != "True";
+        let explains = match raw.type_.as_str() {
+            pod_conditions::SCHEDULED => raw.status != "True",
+            pod_conditions::RESIZE_PENDING => raw.status == "True",
+            pod_conditions::RESIZE_IN_PROGRESS => {
+                raw.status == "True" && raw.reason.as_deref() == Some("Error")
+            }
+            _ => false,
+        };
         Self {
             type_: raw.type_,
             status: raw.status,

@@ -124,11 +124,14 @@ impl Wait {
                 "{} out of service for gracePeriodSeconds to pass, until {until} at least",
                 Waiting(*pods, "")
             ),
-            Self::Restarting { pods, .. } => write!(
-                f,
-                "{} for containers changed in place to run what they should",
-                Waiting(*pods, "")
-            ),
+            Self::Restarting { pods, resize, .. } => {
+                write!(
+                    f,
+                    "{} for containers changed in place to run what they should",
+                    Waiting(*pods, "")
+                )?;
+                resize.iter().try_for_each(|resize| write!(f, ": {resize}"))
+            }
             Self::Hook { pods, hook } => {
                 write!(
                     f,
@@ -139,12 +142,7 @@ impl Wait {
             Self::NotInPlace { pods, pod, obstacle } => write!(
                 f,
                 "{pods} of the pods cannot be updated in place, and type InPlaceOnly re-creates none: pod {pod} differs in \
-                 {obstacle}"
-            ),
-            Self::UnreadableState { pods, first } => write!(
-                f,
-                "{} with an in-place update that cannot be told: {first}; delete the pod, or change the template again",
-                Waiting(*pods, "")
+                 {obstacle}; put the old value back, set type InPlaceIfPossible, or delete the pods"
             ),
             Self::UnreadablePods { pods, pod, error } => {
                 let are = if *pods == 1 { "pod is" } else { "pods are" };
@@ -152,6 +150,14 @@ impl Wait {
                     f,
                     "{pods} {are} left alone because the controller cannot read all of it: pod {pod}: {error}; correct the \
                      pod or delete it"
+                )
+            }
+            Self::UnreadableState { pods, first } => {
+                let of = if *pods == 1 { "pod" } else { "pods" };
+                write!(
+                    f,
+                    "cannot read the in-place update state of {pods} {of} (first: {first}); delete the pod, or change the \
+                     template again"
                 )
             }
             Self::UnknownState { pods, pod, state } => {

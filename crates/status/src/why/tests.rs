@@ -1,6 +1,7 @@
 //! Every message that says what a CloneSet waits for has a line that says what to do.
 
 use super::*;
+use crate::StuckResize;
 use std::collections::BTreeSet;
 
 const TROUBLESHOOTING: &str = include_str!("../../../../docs/how-to/troubleshooting.md");
@@ -57,7 +58,16 @@ fn every_wait() -> Vec<Wait> {
             gate: "example.com/checked".into(),
         },
         Wait::Draining { pods, until },
-        Wait::Restarting { pods, until: None },
+        Wait::Restarting {
+            pods,
+            until: None,
+            resize: Some(StuckResize {
+                pod: "web-a".into(),
+                node: "n1".into(),
+                reason: "Deferred".into(),
+                detail: None,
+            }),
+        },
         Wait::Hook {
             pods,
             hook: "preDelete",
