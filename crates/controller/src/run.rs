@@ -300,8 +300,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let lease_client = client_of(config, &metrics.requests)?;
     let clock: Clock = Arc::new(Timestamp::now);
     let random: Random = Arc::new(random_bits);
-    let (controller, recorded) =
-        Controller::new(client, &namespace, metrics, features, clock, random);
+    let (controller, recorded) = Controller::new(client, &namespace, metrics, features, clock, random);
     info!(
         version = env!("CARGO_PKG_VERSION"),
         identity = election.identity,

@@ -163,7 +163,8 @@ impl Candidate {
             kube::Error::Api(status) if status.code == 401 || status.code == 403 => {
                 error!(
                     lease,
-                    reason, "cannot read or write the Lease: the service account needs get, create and update on leases"
+                    reason,
+                    "cannot read or write the Lease: the service account needs get, create and update on leases"
                 );
             }
             _ => warn!(lease, reason, "cannot read or write the Lease"),

@@ -74,7 +74,7 @@ impl Failure {
         match self.kind {
             ActionKind::WriteRevision => format!("cannot write revision {name}"),
             ActionKind::DryRunPod => {
-                format!("no pod is given up for revision {name}, of which none would be taken")
+                format!("update not started: the API server would reject every pod of revision {name}")
             }
             ActionKind::CreatePod => "cannot create a pod".to_owned(),
             ActionKind::DeletePod => format!("cannot delete pod {name}"),
@@ -82,14 +82,14 @@ impl Failure {
             ActionKind::TakeOutOfService => format!("cannot take pod {name} out of service"),
             ActionKind::ChangeInPlace => format!("cannot change pod {name} in place"),
             ActionKind::ReleasePod => {
-                format!("cannot give up pod {name}, which the selector no longer matches")
+                format!("cannot release pod {name}, which the selector no longer matches")
             }
             ActionKind::PruneNames => {
-                "cannot take the names of pods that are gone off spec.scaleStrategy.podsToDelete".to_owned()
+                "cannot remove the names of deleted pods from spec.scaleStrategy.podsToDelete".to_owned()
             }
-            ActionKind::CreatePvc => format!("cannot create claim {name}"),
-            ActionKind::DeletePvc => format!("cannot delete claim {name}"),
-            ActionKind::HandOverPvc => format!("cannot make claim {name} go with its pod"),
+            ActionKind::CreatePvc => format!("cannot create PVC {name}"),
+            ActionKind::DeletePvc => format!("cannot delete PVC {name}"),
+            ActionKind::HandOverPvc => format!("cannot make PVC {name} be deleted with its pod"),
             ActionKind::DeleteRevision => format!("cannot delete revision {name}"),
         }
     }

@@ -119,7 +119,7 @@ async fn without_its_claim_a_pod_is_not_made_and_the_condition_says_why() {
         .unwrap()
         .to_owned();
     assert!(
-        told.contains("cannot create claim data-web-") && told.contains("exceeded quota"),
+        told.contains("cannot create PVC data-web-") && told.contains("exceeded quota"),
         "{told}"
     );
     server.fail(|_| Fault::None);

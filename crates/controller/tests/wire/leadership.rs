@@ -83,7 +83,11 @@ async fn the_same_with_the_real_candidate() {
     });
     let mut candidate = Candidate::new(kube::Client::new(service, "default"), election());
     let controller = Arc::clone(&running.controller);
-    tokio::spawn(async move { candidate.run(&controller.leadership, &controller.clock, &|| true).await });
+    tokio::spawn(async move {
+        candidate
+            .run(&controller.leadership, &controller.clock, &|| true)
+            .await
+    });
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert!(running.controller.leadership.time_left().is_some());
     // One answer that does not come within 4 s, then one that takes 3.5 s.
@@ -173,7 +177,11 @@ async fn a_dead_leaders_lease_is_taken_although_single_reads_fail() {
     running.controller.leadership.end();
     let mut candidate = Candidate::new(kube::Client::new(service, "default"), election());
     let controller = Arc::clone(&running.controller);
-    tokio::spawn(async move { candidate.run(&controller.leadership, &controller.clock, &|| true).await });
+    tokio::spawn(async move {
+        candidate
+            .run(&controller.leadership, &controller.clock, &|| true)
+            .await
+    });
     tokio::time::sleep(Duration::from_mins(10)).await;
     assert!(
         running.controller.leadership.time_left().is_some(),
@@ -256,7 +264,11 @@ async fn nobody_leads_for(last: impl Fn(&StoredLease)) -> Vec<Duration> {
         let lease = StoredLease::of("leader");
         let mut standby = Candidate::new(lease.client(), election());
         let controller = Arc::clone(&running.controller);
-        tokio::spawn(async move { standby.run(&controller.leadership, &controller.clock, &|| true).await });
+        tokio::spawn(async move {
+            standby
+                .run(&controller.leadership, &controller.clock, &|| true)
+                .await
+        });
         tokio::time::sleep(Duration::from_millis(100 * phase)).await;
         for _ in 0..10 {
             lease.written("leader");

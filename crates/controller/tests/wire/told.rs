@@ -182,9 +182,9 @@ async fn what_is_held_back_is_told_once_when_it_begins() {
 async fn a_refused_write_of_a_claim_is_told_with_its_reason() {
     let claims = "persistentvolumeclaims";
     let (two, three) = (with_claims(2, "web:v1", true), with_claims(3, "web:v1", true));
-    let create = "Warning FailedCreate: cannot create claim data-web-";
+    let create = "Warning FailedCreate: cannot create PVC data-web-";
     expect_failure(two.clone(), &three, (Method::POST, claims), create, &[]).await;
-    let delete = "Warning FailedDelete: cannot delete claim data-web-";
+    let delete = "Warning FailedDelete: cannot delete PVC data-web-";
     expect_failure(three, &two, (Method::DELETE, claims), delete, &[]).await;
 
     // Without reuse the claim of a pod that somebody deletes goes with it.
