@@ -86,7 +86,7 @@ async fn the_same_with_the_real_candidate() {
     tokio::spawn(async move {
         candidate
             .run(&controller.leadership, &controller.clock, &|| true)
-            .await
+            .await;
     });
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert!(running.controller.leadership.time_left().is_some());
@@ -180,7 +180,7 @@ async fn a_dead_leaders_lease_is_taken_although_single_reads_fail() {
     tokio::spawn(async move {
         candidate
             .run(&controller.leadership, &controller.clock, &|| true)
-            .await
+            .await;
     });
     tokio::time::sleep(Duration::from_mins(10)).await;
     assert!(

@@ -196,7 +196,7 @@ async fn a_refused_write_of_a_claim_is_told_with_its_reason() {
     tokio::time::sleep(Duration::from_mins(1)).await;
     expect(
         &server,
-        "Warning FailedUpdate: cannot make claim data-web-",
-        &["go with its pod", "denied by policy example"],
+        "Warning FailedUpdate: cannot make PVC data-web-",
+        &["be deleted with its pod", "denied by policy example"],
     );
 }
