@@ -267,7 +267,7 @@ async fn nobody_leads_for(last: impl Fn(&StoredLease)) -> Vec<Duration> {
         tokio::spawn(async move {
             standby
                 .run(&controller.leadership, &controller.clock, &|| true)
-                .await
+                .await;
         });
         tokio::time::sleep(Duration::from_millis(100 * phase)).await;
         for _ in 0..10 {
