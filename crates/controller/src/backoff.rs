@@ -18,6 +18,11 @@ pub const OBJECT: Backoff = Backoff {
     base: Duration::from_millis(200),
     max: Duration::from_mins(5),
 };
+/// Of writes that the API server cannot take now, whatever they are: nothing is wrong with the object.
+pub const SERVER: Backoff = Backoff {
+    base: Duration::from_millis(200),
+    max: Duration::from_secs(30),
+};
 /// Of pods that a quota has no room for. Nobody tells us when it has, so a probe comes twice a minute at least.
 pub const QUOTA: Backoff = Backoff {
     base: Duration::from_millis(500),

@@ -71,6 +71,7 @@ pub mod reconcile {
     pub mod observe;
     pub mod outcome;
     pub mod reconciler;
+    pub mod recovery;
     pub mod report;
     pub mod steady;
     pub mod worker;

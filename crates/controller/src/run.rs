@@ -22,6 +22,7 @@ use crate::queue::Queue;
 use crate::reconcile::memory::Memories;
 use crate::reconcile::observe::Observer;
 use crate::reconcile::reconciler::Reconciler;
+use crate::reconcile::recovery::Recovery;
 use crate::reconcile::report::Reporter;
 use crate::reconcile::worker::work;
 use crate::telemetry::admin::{self, Admin};
@@ -179,6 +180,7 @@ impl Controller {
             },
             queue: Arc::clone(&self.queue),
             memories: Memories::default(),
+            recovery: Recovery::default(),
             metrics: Arc::clone(&self.metrics),
             features: self.features,
             clock: Arc::clone(&self.clock),

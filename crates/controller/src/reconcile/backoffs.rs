@@ -2,7 +2,7 @@
 //!
 //! Bookkeeping only: what a failure means, and what is done meanwhile, is decided by the reconciler.
 
-use crate::backoff::{Backoff, OBJECT};
+use crate::backoff::{Backoff, OBJECT, SERVER};
 use cloneset_plan::ActionKind;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -100,6 +100,8 @@ impl BackingOff {
 struct Failed {
     failures: u32,
     until: Instant,
+    /// Is it the API server that could not take it?
+    by_server: bool,
 }
 
 /// Everything of one CloneSet that failed.
@@ -109,14 +111,26 @@ pub struct Backoffs {
 }
 
 impl Backoffs {
-    /// Nothing at all is tried for that long.
+    /// Nothing at all is tried for that long; what waits longer already goes on waiting.
     pub fn delay_everything(&mut self, delay: Duration) {
         let until = Instant::now() + delay;
         for kind in ActionKind::ALL {
             let key = BackoffKey::kind(kind);
-            let failures = self.failures_of(&key);
-            self.by_key.insert(key, Failed { failures, until });
+            let known = self.by_key.get(&key).copied();
+            if known.is_none_or(|known| known.until < until) {
+                let failed = Failed {
+                    failures: known.map_or(0, |known| known.failures),
+                    until,
+                    by_server: true,
+                };
+                self.by_key.insert(key, failed);
+            }
         }
+    }
+
+    /// Ends what backs off because the API server could not take it.
+    pub fn end_of_server(&mut self) {
+        self.by_key.retain(|_, failed| !failed.by_server);
     }
 
     /// Records that each of these has failed once more; each backs off by itself. Returns the time until the first is due.
@@ -144,7 +158,12 @@ impl Backoffs {
         let failures = self.failures_of(key).saturating_add(1);
         let delay = backoff.delay(failures, random);
         let until = Instant::now() + delay;
-        self.by_key.insert(key.clone(), Failed { failures, until });
+        let failed = Failed {
+            failures,
+            until,
+            by_server: backoff == SERVER,
+        };
+        self.by_key.insert(key.clone(), failed);
         delay
     }
 

@@ -55,6 +55,7 @@ impl Failure {
             )),
             BackoffScope::Kind => Some((BackoffKey::kind(self.kind), backoff::OBJECT)),
             BackoffScope::Quota => Some((BackoffKey::kind(self.kind), backoff::QUOTA)),
+            BackoffScope::Server => Some((BackoffKey::kind(self.kind), backoff::SERVER)),
         }
     }
 

@@ -36,6 +36,8 @@ pub struct Memory {
     pub pending: Vec<PendingWrite>,
     /// Reconciles in a row that failed; one that neither fails nor finishes does not count.
     pub failures: u32,
+    /// Reconciles in a row in which the API server could not take a write.
+    pub server_failures: u32,
     /// Reconciles in a row that ended with a conflict.
     pub conflicts: u32,
     /// What failed, and when it is due again.
@@ -127,7 +129,14 @@ impl Memory {
     /// Records that everything has succeeded.
     pub fn reset_backoff(&mut self) {
         self.failures = 0;
+        self.server_failures = 0;
         self.backoffs = Backoffs::default();
+    }
+
+    /// Ends what backs off because the API server could not take it.
+    pub fn end_backoff_of_server(&mut self) {
+        self.server_failures = 0;
+        self.backoffs.end_of_server();
     }
 
     /// Records that a pod was released, to be replaced: releasing without end is runaway creation too.

@@ -15,6 +15,7 @@ use crate::reconcile::backoffs::BackoffKey;
 use crate::reconcile::memory::{Memories, Memory};
 use crate::reconcile::observe::{Observation, Observer};
 use crate::reconcile::outcome::Outcome;
+use crate::reconcile::recovery::Recovery;
 use crate::reconcile::report::{ReportError, Reported, Reporter};
 use crate::telemetry::metrics::Metrics;
 use crate::write::owner::Owner;
@@ -63,6 +64,8 @@ pub struct Reconciler {
     pub writer: Writer,
     /// The last step.
     pub reporter: Reporter,
+    /// Which CloneSets wait for the API server.
+    pub recovery: Recovery,
     /// Where CloneSets are queued again.
     pub queue: Arc<Queue>,
     /// What is remembered between reconciles.
@@ -82,6 +85,9 @@ impl Reconciler {
     pub async fn reconcile(&self, key: Key) {
         let started = Instant::now();
         let mut memory = self.memories.take(&key);
+        if self.recovery.take_end(&key) {
+            memory.end_backoff_of_server();
+        }
         let caught = AssertUnwindSafe(self.steps(&key, &mut memory))
             .catch_unwind()
             .await;
@@ -108,6 +114,8 @@ impl Reconciler {
                 self.queue.add_after(key.clone(), delay);
             }
             self.memories.put(key, memory);
+        } else {
+            self.recovery.forget(&key);
         }
     }
 
@@ -173,6 +181,7 @@ impl Reconciler {
             memory.runaway = Some(runaway.clone());
         }
         log(key, &plan, &acted);
+        self.judge_server(key, memory, &acted);
         let end = Outcome::of(&acted);
         // report (one write at most)
         let reported = match self
@@ -182,7 +191,12 @@ impl Reconciler {
         {
             Ok(reported) => reported,
             // What acting met with counts all the same.
-            Err(error) => return Ok((end.or_graver(failed(key, &error.into())), None)),
+            Err(error) => {
+                if error.0.is_of_server() {
+                    self.record_server_failure(key, memory);
+                }
+                return Ok((end.or_graver(failed(key, &error.into())), None));
+            }
         };
         let end = match end {
             Outcome::Done => backing_off.map_or(Outcome::Done, Outcome::BackingOff),
@@ -194,6 +208,23 @@ impl Reconciler {
         let timer = timer(&plan, &reported, (self.clock)());
         let timer = [timer, stale.map(|_| STALE_RETRY)].into_iter().flatten().min();
         Ok((end, if makes_way { Some(Duration::ZERO) } else { timer }))
+    }
+
+    /// Tells whether the API server takes writes now.
+    fn judge_server(&self, key: &Key, memory: &mut Memory, acted: &Acted) {
+        if acted.failed.iter().any(|failure| failure.error.is_of_server()) {
+            self.record_server_failure(key, memory);
+        } else if !acted.done.is_empty() {
+            memory.server_failures = 0;
+            for waiting in self.recovery.record_success(key) {
+                self.queue.add(waiting);
+            }
+        }
+    }
+
+    fn record_server_failure(&self, key: &Key, memory: &mut Memory) {
+        memory.server_failures = memory.server_failures.saturating_add(1);
+        self.recovery.record_failure(key);
     }
 }
 
@@ -231,7 +262,7 @@ fn requeue_after(
         Outcome::StaleCache(delay) | Outcome::BackingOff(delay) => *delay,
         Outcome::Throttled(delay) => {
             memory.failures = memory.failures.saturating_add(1);
-            let delay = backoff::OBJECT.delay(memory.failures, random).max(*delay);
+            let delay = backoff::SERVER.delay(memory.server_failures, random).max(*delay);
             memory.backoffs.delay_everything(delay);
             delay
         }
@@ -253,7 +284,8 @@ fn requeue_after(
         Outcome::Failed(keys) | Outcome::OverQuota(keys) => {
             memory.failures = memory.failures.saturating_add(1);
             let due = memory.backoffs.record(keys, random);
-            due.unwrap_or_else(|| backoff::OBJECT.delay(memory.failures, random))
+            // Nothing was rejected: an object could not be read, or the status not be written.
+            due.unwrap_or_else(|| backoff::SERVER.delay(memory.failures, random))
         }
         Outcome::Unreadable | Outcome::Panicked => {
             memory.failures = memory.failures.saturating_add(1);

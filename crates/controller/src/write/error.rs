@@ -90,6 +90,8 @@ pub enum BackoffScope {
     Kind,
     /// Every write of the kind would exceed the quota.
     Quota,
+    /// The API server cannot take writes of the kind now.
+    Server,
 }
 
 /// Whether a failed write is reported in conditions and events.
@@ -138,6 +140,7 @@ impl WriteError {
                 ..back_off
             },
             Self::Unclear(_) => Disposition {
+                backoff: BackoffScope::Server,
                 report: Report::IfRepeated,
                 stops_batch: true,
                 ..back_off
@@ -158,6 +161,11 @@ impl WriteError {
                 ..retry
             },
         }
+    }
+
+    /// Is it the API server that cannot take the write now, and not the write that is wrong?
+    pub fn is_of_server(&self) -> bool {
+        matches!(self, Self::Unclear(_) | Self::Throttled { .. })
     }
 
     /// One word for metrics.

@@ -19,6 +19,7 @@ mod leadership;
 mod metrics;
 mod named;
 mod others;
+mod outage;
 mod preflight;
 mod refusals;
 mod runaway;
