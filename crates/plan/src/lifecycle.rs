@@ -362,9 +362,6 @@ const MARKED_FOR_UPDATE: &str = "update";
 /// wanted one again.
 pub(crate) fn send_off(context: &Context<'_>, member: &Member<'_>, why: DeleteReason) -> Option<Action> {
     let (pod, hook) = (member.pod, context.desired.hooks.pre_delete.as_ref());
-    if member.kept {
-        return None;
-    }
     let Some(hook) = hook.filter(|hook| hook.holds(pod)) else {
         return Some(delete(pod, why));
     };

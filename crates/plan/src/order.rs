@@ -193,7 +193,11 @@ mod tests {
 
     #[test]
     fn scenarios_110_111_113_114_scale_in_takes_first_what_serves_least() {
-        let not_ready = json!({"status": {"conditions": [{"type": "Ready", "status": "False"}]}});
+        // Whatever its deletion cost.
+        let not_ready = json!({
+            "metadata": {"annotations": {"controller.kubernetes.io/pod-deletion-cost": "9"}},
+            "status": {"conditions": [{"type": "Ready", "status": "False"}]}
+        });
         let restarted = json!({"status": {"containerStatuses": [{"restartCount": 3}]}});
         let cost = |cost: &str| json!({"metadata": {"annotations": {"controller.kubernetes.io/pod-deletion-cost": cost}}});
         // Each pod is expected after the one before it; all share everything the next criterion does not name.

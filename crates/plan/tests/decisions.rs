@@ -9,10 +9,14 @@
     reason = "a failed test is the point of a panic"
 )]
 
+#[path = "decisions/claims.rs"]
+mod claims;
 #[path = "decisions/failing.rs"]
 mod failing;
 #[path = "decisions/in_place.rs"]
 mod in_place;
+#[path = "decisions/leaving.rs"]
+mod leaving;
 #[path = "decisions/order.rs"]
 mod order;
 #[path = "decisions/pods.rs"]

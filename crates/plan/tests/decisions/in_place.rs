@@ -279,6 +279,32 @@ fn a_resize_that_the_kubelet_does_not_apply_is_named_with_its_first_pod() {
     );
 }
 
+/// A pod that serves must not be changed: its container would restart.
+#[test]
+fn an_update_that_has_begun_on_a_pod_without_our_gate_is_finished() {
+    let state = json!({"revision": "web-new", "updateTimestamp": "2026-01-01T11:59:00Z", "lastContainerStatuses": null});
+    let grace = json!({"revision": "web-new", "containerImages": {"main": "new"}, "graceSeconds": 30});
+    let plan = |ready: &str| {
+        let begun = json!({
+            "metadata": {"annotations": {
+                "apps.kruise.io/inplace-update-state": state.to_string(),
+                "apps.kruise.io/inplace-update-grace": grace.to_string()
+            }},
+            "spec": {"readinessGates": null},
+            "status": {"conditions": [{"type": "Ready", "status": ready}]}
+        });
+        Scene::of(&strategy()).pod_with("new", &begun).plan()
+    };
+    assert_eq!(deeds(&plan("False")), ["change web-0"]);
+    let serving = plan("True");
+    assert_eq!(deeds(&serving), [""; 0]);
+    assert!(
+        waits(&serving)[0].contains("its containers would restart while it is in service"),
+        "{:?}",
+        waits(&serving)
+    );
+}
+
 #[test]
 fn scenario_201_a_held_pod_waits_and_is_told() {
     let mut spec = strategy();

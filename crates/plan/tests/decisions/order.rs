@@ -64,6 +64,13 @@ fn regressions_13_14_broken_pods_come_before_the_users_order() {
             "{strategy}"
         );
     }
+    // Also where the pod that serves may be updated: maxUnavailable leaves room for it.
+    let mut strategy = preferring("first");
+    strategy["maxUnavailable"] = json!(2);
+    strategy["partition"] = json!(2);
+    let [serving, broken] = broken_and_healthy;
+    let pods = [serving, broken, ("old", json!({}))];
+    assert_eq!(first(&strategy, &pods), "delete web-1 (uid-1) for update");
 }
 
 /// Its update has begun, so it is finished before others begin, also before others that are broken.

@@ -78,6 +78,18 @@ fn regression_54_a_template_that_means_the_same_makes_no_revision() {
 }
 
 #[test]
+fn a_pod_of_an_equal_revision_under_another_name_is_up_to_date() {
+    let spec = json!({"replicas": 2, "updateStrategy": {"maxUnavailable": 1}});
+    let plan = Scene::of(&spec)
+        .revision("web-equal", 3, "new")
+        .pod("new")
+        .pod("equal")
+        .plan();
+    assert_eq!(plan.outlook.update_revision.as_deref(), Some("web-equal"));
+    assert_eq!((deeds(&plan), plan.outlook.counts.updated), (vec![], 2));
+}
+
+#[test]
 fn scenario_39_and_regression_48_a_rollback_renumbers_the_old_revision() {
     let plan = settled()
         .cloneset(&json!({"spec": {"template": template("old")}}))

@@ -4,8 +4,9 @@ use cloneset_api::CloneSet;
 use cloneset_plan::{
     Action, Creation, DeleteReason, Desired, Features, NodeLabels, Plan, RevisionWrite, Snapshot, plan,
 };
-use cloneset_status::{Pod, Revision};
+use cloneset_status::Pod;
 use jiff::Timestamp;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -21,6 +22,8 @@ pub(crate) struct Scene {
     cloneset: Value,
     revisions: Vec<Value>,
     pods: Vec<Value>,
+    claims: Vec<Value>,
+    to_delete: BTreeSet<String>,
     reserved: BTreeSet<String>,
     denied: BTreeSet<String>,
     unreadable: BTreeMap<String, String>,
@@ -59,6 +62,8 @@ impl Scene {
             cloneset,
             revisions: Vec::new(),
             pods: Vec::new(),
+            claims: Vec::new(),
+            to_delete: BTreeSet::new(),
             reserved: BTreeSet::new(),
             denied: BTreeSet::new(),
             unreadable: BTreeMap::new(),
@@ -174,6 +179,23 @@ impl Scene {
         self
     }
 
+    /// Adds a PVC of template `data` for the pod with this instance id.
+    pub(crate) fn claim(mut self, id: &str, change: &Value) -> Self {
+        let mut claim = json!({"metadata": {
+            "name": format!("data-web-{id}"), "uid": format!("claim-{id}"),
+            "labels": {"app": "web", "apps.kruise.io/cloneset-instance-id": id}
+        }});
+        json_patch(&mut claim, change);
+        self.claims.push(claim);
+        self
+    }
+
+    /// The pod of the PVC with this instance id was deleted, and the PVC is to be deleted too.
+    pub(crate) fn claim_to_delete(mut self, id: &str) -> Self {
+        self.to_delete.insert(format!("claim-{id}"));
+        self
+    }
+
     pub(crate) fn snapshot(&self) -> Snapshot {
         let read = |value: &Value| -> Pod {
             let pod: Pod = serde_json::from_value(value.clone()).unwrap();
@@ -187,16 +209,12 @@ impl Scene {
             }
         };
         let cloneset: CloneSet = serde_json::from_value(self.cloneset.clone()).unwrap();
-        let revisions = self.revisions.iter().map(|value| {
-            let revision: Revision = serde_json::from_value(value.clone()).unwrap();
-            Arc::new(revision)
-        });
         Snapshot {
             cloneset: Arc::new(cloneset),
             pods: self.pods.iter().map(|pod| Arc::new(read(pod))).collect(),
-            revisions: revisions.collect(),
-            claims: Vec::new(),
-            doomed_claims: BTreeSet::new(),
+            revisions: parse(&self.revisions),
+            claims: parse(&self.claims),
+            doomed_claims: self.to_delete.clone(),
             fresh_claims: BTreeSet::new(),
             reserved_ids: self.reserved.clone(),
             kept_pods: self.denied.clone(),
@@ -210,6 +228,13 @@ impl Scene {
         let desired = Desired::parse(&snapshot.cloneset, snapshot.active_count());
         plan(&snapshot, &desired, self.features, NOW.parse().unwrap())
     }
+}
+
+fn parse<T: DeserializeOwned>(values: &[Value]) -> Vec<Arc<T>> {
+    values
+        .iter()
+        .map(|value| Arc::new(serde_json::from_value(value.clone()).unwrap()))
+        .collect()
 }
 
 fn pod(place: usize, revision: &str) -> Value {
