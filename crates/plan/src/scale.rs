@@ -293,53 +293,37 @@ pub(crate) fn new_pods<'a>(
 /// partition gives to old pods. While the update is paused pods of the update revision go first: pausing never takes an
 /// old pod away.
 ///
-/// With the gate `PreparingUpdateAsUpdate` pods that are held before their update count as new, but they are old until
-/// they are updated: they go first as far as old pods are above the partition. R = 5, P = 4, 4 old, 1 held, 1 new: the
-/// held one goes, or no new pod would be left.
+/// With the gate `PreparingUpdateAsUpdate` pods that are held before their update are counted and chosen as new ones.
 fn surplus<'a>(context: &Context<'a>, diff: &Diff) -> Vec<Member<'a>> {
     let down = usize::try_from(diff.down).unwrap_or(0);
     if down == 0 {
         return Vec::new();
     }
     let staying = context.members.iter().filter(|member| !member.leaves());
-    let (mut new, other): (Vec<Member<'a>>, Vec<Member<'a>>) =
-        staying.copied().partition(|member| member.fact.is_new);
-    let (mut held, mut old): (Vec<Member<'a>>, Vec<Member<'a>>) = other
-        .into_iter()
-        .partition(|member| context.scales_as_new(member));
-    let count = |pods: i32| usize::try_from(pods).unwrap_or(0);
-    let (from_old, share) = if context.revisions.current_is_update() {
-        (down.min(old.len()), 0)
+    let (mut new, mut old): (Vec<Member<'a>>, Vec<Member<'a>>) =
+        staying.copied().partition(|member| context.scales_as_new(member));
+    let from_old = if context.revisions.current_is_update() {
+        down.min(old.len())
+    } else if context.desired.paused {
+        down.saturating_sub(new.len())
     } else {
-        let from_old = if context.desired.paused {
-            down.saturating_sub(new.len().saturating_add(held.len()))
-        } else {
-            count(diff.down_old).min(down)
-        };
-        let share = context.desired.partition.saturating_add(diff.surge_old);
-        (from_old, count(share))
+        usize::try_from(diff.down_old).unwrap_or(0).min(down)
     };
-    let above_share = old.len().saturating_add(held.len()).saturating_sub(share);
-    let rest = down.saturating_sub(from_old);
-    let from_held = rest.min(held.len()).min(above_share.saturating_sub(from_old));
-    let from_new = rest.saturating_sub(from_held).min(new.len());
-    let from_held = rest.saturating_sub(from_new);
-    for group in [&mut old, &mut held, &mut new] {
+    let from_new = down.saturating_sub(from_old);
+    for group in [&mut old, &mut new] {
         group.retain(|member| !member.kept);
     }
-    let (mut chosen, old) = first_to_go(context, old, &[&held, &new], from_old);
-    let (from_held, held) = first_to_go(context, held, &[&old, &new], from_held);
-    chosen.extend(from_held);
-    chosen.extend(first_to_go(context, new, &[&old, &held], from_new).0);
+    let (mut chosen, old) = first_to_go(context, old, &new, from_old);
+    chosen.extend(first_to_go(context, new, &old, from_new).0);
     chosen
 }
 
-/// Those of a group to go first and those to stay, each in the order in which they stand in the group. Pods of the
-/// `other` groups stay, so they count in how crowded a place is.
+/// Those of a group to go first and those to stay, each in the order in which they stand in the group. The `others` stay,
+/// so they count in how crowded a place is.
 fn first_to_go<'a>(
     context: &Context<'a>,
     group: Vec<Member<'a>>,
-    others: &[&[Member<'a>]],
+    others: &[Member<'a>],
     count: usize,
 ) -> (Vec<Member<'a>>, Vec<Member<'a>>) {
     if count == 0 {
@@ -348,13 +332,12 @@ fn first_to_go<'a>(
     if count >= group.len() {
         return (group, Vec::new());
     }
-    let others = others.iter().copied().flatten();
     let crowd = Crowd {
         topology: context.snapshot.nodes.as_ref().map(|nodes| Topology {
             keys: &context.desired.topology_keys,
             nodes,
         }),
-        others: others.filter_map(|member| member.pod.node()).collect(),
+        others: others.iter().filter_map(|member| member.pod.node()).collect(),
     };
     let chosen = first_for_scale_in(&group, count, &crowd, |member| Class {
         available: member.fact.available,

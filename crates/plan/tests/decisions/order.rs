@@ -259,6 +259,24 @@ fn on_scale_in_a_held_pod_goes_only_as_far_as_old_pods_are_above_the_partition()
     );
 }
 
+/// The held pod serves, and with the gate it is one of the pods of the update revision.
+#[test]
+fn on_scale_in_while_paused_a_broken_new_pod_goes_before_a_held_pod() {
+    let held = json!({"metadata": {"labels": {"held": "true", "lifecycle.apps.kruise.io/state": "PreparingUpdate"}}});
+    let scene = Scene::of(&json!({
+        "replicas": 2,
+        "updateStrategy": {"type": "InPlaceIfPossible", "paused": true, "maxUnavailable": 2},
+        "lifecycle": {"inPlaceUpdate": {"labelsHandler": {"held": "true"}}}
+    }));
+    let plan = scene
+        .features(as_update())
+        .pod("old")
+        .pod_with("old", &held)
+        .pod("new broken")
+        .plan();
+    assert_eq!(deeds(&plan), ["delete web-2 (uid-2) as surplus"]);
+}
+
 /// R=1, U=0: nothing may be missing, and with the gate the held pod counts as new, so no surge pod is wanted.
 #[test]
 fn a_pod_out_of_service_whose_update_has_begun_goes_on_although_nothing_may_be_unavailable() {
