@@ -442,6 +442,37 @@ fn scenario_161_and_regression_44_with_the_gate_a_change_of_image_and_templates_
     }
 }
 
+/// A rollback records the hash of the templates of that moment, also for the pods that had the revision before.
+#[test]
+fn a_pod_keeps_old_pvcs_when_its_revision_was_put_back_with_other_templates() {
+    let features = Features {
+        recreate_for_claims: true,
+        ..Features::default()
+    };
+    let mut world = World::of(&json!({
+        "replicas": 2, "volumeClaimTemplates": [template("data")],
+        "updateStrategy": {"type": "InPlaceIfPossible", "partition": 1}
+    }))
+    .with(features);
+    world.settle().unwrap();
+    world.image("v2");
+    world.settle().unwrap();
+    assert_eq!(world.inventory(), "1 v1 available, 1 v2 available");
+    let kept = world.pods_of("v1")[0].clone();
+    let mut larger = template("data");
+    larger["spec"]["resources"]["requests"]["storage"] = json!("2Gi");
+    world.edit(&json!({"volumeClaimTemplates": [larger], "updateStrategy": {"partition": 0}}));
+    for version in ["v1", "v3"] {
+        world.image(version);
+        world.settle().unwrap();
+        assert_eq!(world.inventory(), format!("2 {version} available"));
+        assert!(
+            world.live_pods().iter().any(|pod| pod.uid() == kept.uid()),
+            "{version}"
+        );
+    }
+}
+
 /// With the pod that is taken out for people to look at go its claims, where they are its own.
 #[test]
 fn a_released_pod_takes_its_claims_along_where_they_are_not_used_again() {
