@@ -10,9 +10,9 @@ use cloneset_api::names::{labels, pod_conditions};
 use jiff::{SignedDuration, Timestamp};
 use std::fmt;
 
-/// A container that has run for so long without being ready is mentioned. Shorter than most probes take to fail: it is
-/// information, not an alarm.
-const UNREADY_AFTER: SignedDuration = SignedDuration::from_secs(10);
+/// A container that has run for so long without being ready is mentioned: early enough for the status to name it within 10
+/// seconds of the kubelet's report. Most probes take longer to fail, but the message is information, not an alarm.
+const UNREADY_AFTER: SignedDuration = SignedDuration::from_secs(5);
 /// A container that has not been created for so long after its pod got a node is mentioned: a volume may be missing, of
 /// which the kubelet says nothing in the pod's status.
 const CREATING_AFTER: SignedDuration = SignedDuration::from_secs(60);

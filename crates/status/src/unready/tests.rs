@@ -63,18 +63,18 @@ fn the_oldest_pod_of_the_update_revision_stands_for_all_whatever_their_order() {
 #[test]
 fn a_container_that_runs_is_given_time_for_its_probes() {
     let pod = unready_since("web-a", 100);
-    assert_eq!(told(&[(&pod, true)], 109), ["1 new pod waits to become ready"]);
+    assert_eq!(told(&[(&pod, true)], 104), ["1 new pod waits to become ready"]);
     let waits = waits(
         [Candidate {
             pod: &pod,
             is_new: true,
         }]
         .into_iter(),
-        at(109),
+        at(104),
     );
-    assert_eq!(waits[0].until(), Some(at(110)));
+    assert_eq!(waits[0].until(), Some(at(105)));
     assert_eq!(
-        told(&[(&pod, true)], 110),
+        told(&[(&pod, true)], 105),
         [
             "1 pod is not ready: web-a: container main runs but does not pass its readiness probe; run: kubectl describe pod \
           web-a"
@@ -82,7 +82,7 @@ fn a_container_that_runs_is_given_time_for_its_probes() {
     );
     let mut slow = pod.clone();
     slow.status.container_statuses[0].started = Some(false);
-    assert!(told(&[(&slow, true)], 110)[0].contains("does not pass its startup probe"));
+    assert!(told(&[(&slow, true)], 105)[0].contains("does not pass its startup probe"));
 }
 
 #[test]
