@@ -101,6 +101,11 @@ impl World {
         self.store.claims().map(|claim| claim.as_ref().clone()).collect()
     }
 
+    /// Does a pod mount the PVC? A released pod counts as well.
+    pub fn is_mounted(&self, claim: &Claim) -> bool {
+        self.store.is_mounted(claim.name())
+    }
+
     /// Somebody labels the pod for deletion.
     pub fn mark(&mut self, pod: &Pod) {
         self.tell(format!("somebody marks {}", pod.name()));

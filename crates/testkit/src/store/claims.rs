@@ -34,6 +34,11 @@ impl Store {
         self.claims.mounts.get(pod.uid()).cloned().unwrap_or_default()
     }
 
+    /// Does a pod mount the PVC of this name? A released pod counts as well.
+    pub(crate) fn is_mounted(&self, name: &str) -> bool {
+        self.claims.mounts.values().any(|names| names.contains(name))
+    }
+
     /// A pod was created.
     pub(super) fn mount(&mut self, uid: &str, manifest: &Value) {
         let volumes = manifest.pointer("/spec/volumes").and_then(Value::as_array);
