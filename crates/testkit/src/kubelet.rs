@@ -131,7 +131,8 @@ impl Kubelet {
         );
     }
 
-    /// Containers get what they are given at once.
+    /// Containers get what they are given at once. A pod whose image was changed by the same write is seen only when its
+    /// container is replaced.
     pub(crate) fn resize(&mut self, store: &mut Store, uid: &str, resources: &BTreeMap<String, Resources>) {
         let known = self.resources.entry(uid.to_owned()).or_default();
         for (name, given) in resources {
@@ -147,7 +148,8 @@ impl Kubelet {
                     into.requests.extend(given.requests.clone());
                 }
             }
-            if !resources.is_empty() {
+            let runs_as_told = |status: &ContainerStatus| runs_as_told(pod, &status.name);
+            if !resources.is_empty() && pod.status.container_statuses.iter().all(runs_as_told) {
                 self.see(pod);
             }
         });

@@ -363,6 +363,31 @@ fn containers_are_resized_one_after_another_by_launch_priority() {
     }
 }
 
+#[test]
+fn a_container_that_crashes_before_its_change_is_seen_is_waited_for() {
+    let template = |cpu: &str, version: &str| {
+        json!({"template": {"spec": {"containers": [{
+            "name": "main", "image": format!("registry.local/web:{version}"),
+            "resources": {"requests": {"cpu": cpu}}
+        }]}}})
+    };
+    let mut spec = template("100m", "v1");
+    spec["updateStrategy"] = json!({"type": "InPlaceIfPossible"});
+    spec["replicas"] = json!(1);
+    let features = cloneset_plan::Features {
+        in_place_resize: true,
+        ..cloneset_plan::Features::default()
+    };
+    let mut world = World::of(&spec).with(features);
+    world.settle().unwrap();
+    world.edit(&template("200m", "v2"));
+    assert_eq!(world.pass().unwrap().to_string(), "record v2, take out 1 v1");
+    assert_eq!(world.pass().unwrap().to_string(), "change 1 v2");
+    world.crash(&only(&world), Some(1));
+    world.settle().unwrap();
+    assert_eq!(world.inventory(), "1 v2 available");
+}
+
 /// F78.
 #[test]
 fn an_annotation_that_cannot_be_read_harms_its_pod_only() {
