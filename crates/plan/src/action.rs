@@ -4,13 +4,13 @@
 //! them, the plugin prints them, the simulated world applies them.
 
 use crate::desired::Desired;
-use crate::inplace::MetadataChange;
 use crate::manifest::NewPod;
+use crate::metadata::MetadataChange;
 use crate::new_claim::NewClaim;
 use cloneset_api::CloneSet;
 use cloneset_api::names::events;
 use cloneset_status::facts::Resources;
-use cloneset_status::{ConditionUpdate, Counts, Observed, Wait};
+use cloneset_status::{ConditionUpdate, Counts, Observed, Pod, Wait};
 use jiff::Timestamp;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -349,6 +349,16 @@ pub struct PodDeletion {
     pub resource_version: String,
     /// Why.
     pub why: DeleteReason,
+}
+
+/// The deletion of a pod as it is now.
+pub(crate) fn delete(pod: &Pod, why: DeleteReason) -> Action {
+    Action::DeletePod(PodDeletion {
+        name: pod.name().to_owned(),
+        uid: pod.uid().to_owned(),
+        resource_version: pod.metadata.resource_version.clone().unwrap_or_default(),
+        why,
+    })
 }
 
 /// A pod to give up.

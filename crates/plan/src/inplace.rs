@@ -6,27 +6,28 @@
 //! hooks are `lifecycle`'s.
 
 mod batch;
+mod change;
 mod compare;
 mod difference;
 mod done;
-mod metadata;
 mod qos;
 mod readers;
 mod state;
 mod steps;
 
+pub(crate) use change::{Around, Stage};
 pub(crate) use difference::{Difference, Impossible};
-pub use metadata::MetadataChange;
 use steps::Claimed;
-pub(crate) use steps::{Around, Stage, is_under_way, stage};
+pub(crate) use steps::stage;
 
 use crate::action::{InPlaceChange, OutOfService, OutReason};
 use crate::context::Context;
 use crate::desired::UpdateType;
-use crate::lifecycle::{enter, out_of_service};
 use crate::manifest::{RevisionTemplate, revision_label};
+use crate::metadata::MetadataChange;
 use crate::new_claim;
 use crate::revision::recorded_hash;
+use crate::service::{enter, is_under_way, out_of_service};
 use cloneset_api::names::{labels, lifecycle, pod_conditions, pod_reasons};
 use cloneset_status::facts::{is_revision, short_revision};
 use cloneset_status::{LifecycleState, Pod, Revision};
@@ -135,12 +136,12 @@ impl<'a> InPlace<'a> {
         let mut metadata = self.way(pod).as_ref().ok()?.metadata.clone();
         self.claim(&mut metadata);
         // What stands there is about an update that is over.
-        steps::drop_records(pod, &mut metadata);
+        change::drop_records(pod, &mut metadata);
         Some(InPlaceChange {
             revision: self.target.name.clone(),
             metadata,
             begins: true,
-            ..steps::bare(pod)
+            ..change::bare(pod)
         })
     }
 

@@ -17,17 +17,21 @@ pub mod inplace;
 pub mod instance_ids;
 mod lifecycle;
 pub mod manifest;
+mod member;
+mod metadata;
 pub mod new_claim;
 pub mod normalise;
 mod of_pod;
 mod order;
 pub mod priority;
 mod prune;
+mod regret;
 mod release;
 pub mod revision;
 mod rules;
 mod scale;
 pub mod scatter;
+mod service;
 pub mod snapshot;
 mod template_rules;
 mod update;
@@ -37,7 +41,8 @@ pub use action::{
     OutOfService, OutReason, Outlook, Plan, PodDeletion, Pruning, Release, RevisionUpdate, RevisionWrite,
 };
 pub use desired::{Desired, Features, UpdateType};
-pub use manifest::{NewPod, owner_reference};
+pub use manifest::NewPod;
+pub use metadata::{MetadataChange, owner_reference};
 pub use new_claim::NewClaim;
 pub use snapshot::{Creation, NodeLabels, Snapshot};
 
@@ -80,7 +85,7 @@ fn decide(snapshot: &Snapshot, desired: &Desired, features: Features, now: Times
     let diff = diff::diff(&targets, context.members.iter().map(|member| member.fact));
     if desired.is_blocked() {
         // Gates are ours to open all the same, and a pod that is out of service is not left there.
-        let refreshed = lifecycle::refresh(&context, &diff);
+        let refreshed = lifecycle::refresh(&context, update::still_chosen(&context, &diff));
         plan.actions = refreshed.actions;
         plan.waits.extend(refreshed.waits);
         plan.waits.push(Wait::Stalled);
@@ -134,7 +139,7 @@ fn move_pods(context: &Context<'_>, targets: &Targets, diff: &Diff, plan: &mut P
         .collect();
     drop_those_in(&mut moving, &released);
     let claims = claims::actions(context, scaling_diff.up > 0, &moving, &released);
-    let mut refreshed = lifecycle::refresh(context, diff);
+    let mut refreshed = lifecycle::refresh(context, update::still_chosen(context, diff));
     // Two writes of one pod would only make each other lose a race; what is chosen now comes first.
     drop_those_in(&mut refreshed.actions, &released);
     drop_those_in(&mut refreshed.actions, &moving);
@@ -167,7 +172,8 @@ fn outlook(context: &Context<'_>, unconfirmed: &[Option<&str>]) -> Outlook {
     // A revision has served once every pod that is wanted has it and is available. Without pods nothing serves.
     let serves = counts.available == counts.replicas && counts.replicas == desired.replicas;
     let current = if desired.updates_all && serves && counts.replicas > 0 {
-        revisions.serving(&context.members)
+        let pods = context.members.iter().map(|member| member.pod);
+        revisions.serving(counts.updated == counts.replicas, pods)
     } else {
         &revisions.current
     };

@@ -4,17 +4,15 @@
 //! One write puts a pod in service or holds it: label, gate and annotations go together. What is chosen for deletion
 //! or an update is `scale`'s and `update`'s business; they ask here whether a hook holds it.
 
-use crate::action::{Action, DeleteReason, InService, OutOfService, OutReason};
-use crate::context::{Context, Member};
-use crate::desired::Desired;
-use crate::diff::Diff;
+use crate::action::{Action, DeleteReason, InService, OutOfService, OutReason, delete};
+use crate::context::Context;
 use crate::hooks::{Hook, Hooks};
-use crate::inplace::{Around, MetadataChange, Stage, is_under_way, stage, template_of};
-use crate::manifest::rfc3339;
-use crate::scale::delete;
-use crate::update::still_chosen;
-use cloneset_api::names::{annotations, labels, lifecycle, pod_conditions, pod_reasons};
-use cloneset_status::facts::short_revision;
+use crate::inplace::{Around, Stage, stage, template_of};
+use crate::member::Member;
+use crate::metadata::MetadataChange;
+use crate::regret::{MARKED_FOR_UPDATE, is_marked_for_update};
+use crate::service::{enter, has_closed_gate, is_under_way, lost_labels, out_of_service};
+use cloneset_api::names::{labels, lifecycle, pod_reasons};
 use cloneset_status::{LifecycleState, Pod, StuckResize, Wait};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, HashSet};
@@ -29,16 +27,6 @@ impl Hook {
     }
 }
 
-impl Hooks {
-    /// Is a pod that is held never taken back into service instead? What was drained has to go (`behaviour.md` 4.4).
-    fn forbid_regret(&self) -> bool {
-        [&self.pre_delete, &self.in_place_update]
-            .into_iter()
-            .flatten()
-            .any(|hook| hook.marks_not_ready)
-    }
-}
-
 /// Pods that go on in their life now, and what others wait for.
 pub(crate) struct Refreshed {
     pub(crate) actions: Vec<Action>,
@@ -46,12 +34,13 @@ pub(crate) struct Refreshed {
 }
 
 /// Takes every pod a step on, also while paused and for `OnDelete`, and also one that is to be deleted but has to stay for
-/// now: gates are ours to open, and what has begun is finished.
-pub(crate) fn refresh(context: &Context<'_>, diff: &Diff) -> Refreshed {
+/// now: gates are ours to open, and what has begun is finished. `chosen`: UIDs of the pods in `PreparingUpdate` that are still
+/// to be updated.
+pub(crate) fn refresh<'a>(context: &'a Context<'a>, chosen: HashSet<&'a str>) -> Refreshed {
     let mut refresh = Refresh {
         context,
         hooks: &context.desired.hooks,
-        chosen: still_chosen(context, diff),
+        chosen,
         actions: Vec::new(),
         tally: Tally::default(),
     };
@@ -324,39 +313,6 @@ impl Refresh<'_> {
     }
 }
 
-/// Writes down that a pod enters a state.
-pub(crate) fn enter(metadata: &mut MetadataChange, state: &str, now: Timestamp) {
-    metadata.label(labels::LIFECYCLE_STATE, state);
-    metadata.annotation(annotations::LIFECYCLE_TIMESTAMP, rfc3339(now));
-}
-
-/// A pod leaves service; with a `reason` its gate closes too, if it has one that is not closed already.
-pub(crate) fn out_of_service(
-    pod: &Pod,
-    reason: Option<&'static str>,
-    metadata: MetadataChange,
-    why: OutReason,
-    now: Timestamp,
-) -> OutOfService {
-    let is_closed = pod
-        .condition(pod_conditions::IN_PLACE_UPDATE_READY)
-        .is_some_and(|gate| gate.status == "False");
-    let gate = reason.filter(|_| pod.has_in_place_gate() && !is_closed);
-    OutOfService {
-        name: pod.name().to_owned(),
-        uid: pod.uid().to_owned(),
-        resource_version: pod.metadata.resource_version.clone().unwrap_or_default(),
-        gate,
-        unready: gate.is_some() && pod.condition_is_true(pod_conditions::READY),
-        metadata,
-        why,
-        at: now,
-    }
-}
-
-/// The value of label `specified-delete` on a pod that we mark ourselves, because it makes place for another revision.
-const MARKED_FOR_UPDATE: &str = "update";
-
 /// Deletes a pod, or holds it in `PreparingDelete` while hook `preDelete` is on it. A pod that makes place for another
 /// revision is marked for deletion as well: being missed later is no reason to keep it, unless its own revision is the
 /// wanted one again.
@@ -416,89 +372,4 @@ pub(crate) enum Hold {
     Begins(Box<OutOfService>),
     /// It does already.
     Held,
-}
-
-/// Chooses the pods in `PreparingDelete` that are wanted again: those that make place for another revision, when their own
-/// one is wanted again, and then as many as are missing without those that leave, unless the user asked to delete this very
-/// pod. From then on they count as pods that stay and are not available.
-pub(crate) fn regret(desired: &Desired, one_revision: bool, members: &mut [Member<'_>]) {
-    if desired.hooks.forbid_regret() || !members.iter().any(|member| member.fact.preparing_delete) {
-        return;
-    }
-    for is_new in [false, true] {
-        take_back(desired, one_revision, is_new, members);
-    }
-    let staying = members.iter().filter(|member| !member.leaves()).count();
-    let missing = usize::try_from(desired.replicas)
-        .unwrap_or(0)
-        .saturating_sub(staying);
-    let may_return = |member: &&mut Member<'_>| {
-        member.fact.preparing_delete && !member.fact.specified_delete && !member.fact.released
-    };
-    for member in members.iter_mut().filter(may_return).take(missing) {
-        member.regretted = true;
-        member.fact.preparing_delete = false;
-    }
-}
-
-/// Takes back pods of one side, new or old, that a re-create update marked and that hook `preDelete` still holds, as many as
-/// that side is short of: the template was rolled back, or the partition raised.
-fn take_back(desired: &Desired, one_revision: bool, is_new: bool, members: &mut [Member<'_>]) {
-    let share = match (is_new, one_revision) {
-        (true, true) => desired.replicas,
-        (true, false) => desired.expected_updated(),
-        (false, true) => 0,
-        (false, false) => desired.partition,
-    };
-    let staying = members
-        .iter()
-        .filter(|member| member.fact.is_new == is_new && !member.leaves())
-        .count();
-    let short = usize::try_from(share).unwrap_or(0).saturating_sub(staying);
-    let may_return = |member: &&mut Member<'_>| {
-        member.fact.is_new == is_new
-            && member.fact.preparing_delete
-            && !member.fact.released
-            && is_marked_for_update(member.pod)
-            && !desired.pods_to_delete.contains(member.pod.name())
-    };
-    for member in members.iter_mut().filter(may_return).take(short) {
-        member.regretted = true;
-        member.fact.preparing_delete = false;
-        member.fact.specified_delete = false;
-    }
-}
-
-/// Did a re-create update mark the pod?
-fn is_marked_for_update(pod: &Pod) -> bool {
-    pod.label(labels::SPECIFIED_DELETE) == Some(MARKED_FOR_UPDATE)
-}
-
-/// Is a pod in service, open and complete, with no update under way? Then it needs no step; of most pods that is so.
-pub(crate) fn is_settled(pod: &Pod, state: LifecycleState) -> bool {
-    matches!(state, LifecycleState::Unset | LifecycleState::Normal)
-        && !has_closed_gate(pod)
-        && !is_under_way(pod)
-        && lost_labels(pod).is_empty()
-}
-
-/// Has it our readiness gate, and is that anything but True?
-fn has_closed_gate(pod: &Pod) -> bool {
-    !pod.condition_is_true(pod_conditions::IN_PLACE_UPDATE_READY) && pod.has_in_place_gate()
-}
-
-/// Labels that a pod of ours must carry and has lost: without the instance id no watch of ours shows it.
-fn lost_labels(pod: &Pod) -> MetadataChange {
-    let mut lost = MetadataChange::default();
-    if pod.instance_id().is_none()
-        && let Some(id) = pod.named_id()
-    {
-        lost.label(labels::INSTANCE_ID, id);
-    }
-    if pod.label(labels::POD_TEMPLATE_HASH).is_none()
-        && let Some(revision) = pod.label(labels::REVISION)
-    {
-        lost.label(labels::POD_TEMPLATE_HASH, short_revision(revision));
-    }
-    lost
 }

@@ -4,9 +4,10 @@
 //! of Kubernetes is filled in here.
 
 use crate::claim_template::ClaimTemplate;
+use crate::metadata::owner_reference;
 use crate::new_claim::{NewClaim, with_claims};
 use cloneset_api::CloneSet;
-use cloneset_api::names::{API_VERSION, KIND, annotations, labels, lifecycle, pod_conditions};
+use cloneset_api::names::{annotations, labels, lifecycle, pod_conditions};
 use cloneset_status::conditions::whole_seconds;
 use cloneset_status::facts::short_revision;
 use jiff::Timestamp;
@@ -142,19 +143,6 @@ pub(crate) fn revision_label(revision: &str, short_hash: bool) -> &str {
     }
 }
 
-/// The controller reference every object of ours carries. It names the version we serve, because the garbage
-/// collector looks up exactly that one.
-pub fn owner_reference(owner: &CloneSet) -> Value {
-    json!({
-        "apiVersion": API_VERSION,
-        "kind": KIND,
-        "name": owner.metadata.name,
-        "uid": owner.metadata.uid,
-        "controller": true,
-        "blockOwnerDeletion": true,
-    })
-}
-
 /// A time as the API server and Kruise write it: RFC 3339, whole seconds.
 pub fn rfc3339(time: Timestamp) -> String {
     whole_seconds(time).to_string()
@@ -210,6 +198,7 @@ fn with_readiness_gate(mut spec: Value) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use cloneset_api::names::{API_VERSION, KIND};
 
     fn owner() -> CloneSet {
         serde_json::from_value(json!({

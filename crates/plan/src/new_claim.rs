@@ -5,7 +5,7 @@
 
 use crate::claim_template::{ClaimTemplate, name_of, written};
 use crate::instance_ids::encode;
-use crate::manifest::owner_reference;
+use crate::metadata::owner_reference;
 use crate::normalise::canonical_text;
 use cloneset_api::names::labels;
 use cloneset_api::{CloneSet, CloneSetSpec};

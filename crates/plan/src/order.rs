@@ -6,60 +6,14 @@
 mod crowd;
 #[cfg(test)]
 mod properties;
+mod seen;
 
 pub(crate) use crowd::{Crowd, Topology};
 
 use crate::of_pod::OfPod;
-use cloneset_api::names::annotations;
 use cloneset_api::names::pod_conditions::READY;
-use cloneset_status::Pod;
-use jiff::Timestamp;
+use seen::{Age, Seen, Standing};
 use std::cmp::Reverse;
-
-/// What every order starts with: unassigned first, then by phase.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Standing {
-    has_node: bool,
-    phase: u8,
-}
-
-impl Standing {
-    fn of(pod: &Pod) -> Self {
-        let phase = match pod.status.phase.as_deref() {
-            Some("Unknown") => 1,
-            Some("Running") => 2,
-            _ => 0,
-        };
-        Self {
-            has_node: pod.has_node(),
-            phase,
-        }
-    }
-}
-
-/// What every order ends with: first the one that became ready last, restarted most, was made last.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Age<'a> {
-    ready_since: Option<Reverse<Timestamp>>,
-    restarts: Reverse<i32>,
-    created: Option<Reverse<Timestamp>>,
-    name: &'a str,
-}
-
-impl<'a> Age<'a> {
-    fn of(pod: &'a Pod) -> Self {
-        Self {
-            ready_since: pod.ready_since().map(Reverse),
-            restarts: Reverse(pod.restarts()),
-            created: pod
-                .metadata
-                .creation_timestamp
-                .as_ref()
-                .map(|time| Reverse(time.0)),
-            name: pod.name(),
-        }
-    }
-}
 
 /// Sorts pods so that those to be updated first come first.
 pub(crate) fn sort_for_update<'a>(pods: &mut [impl OfPod<'a>]) {
@@ -77,29 +31,6 @@ pub(crate) struct Class {
     /// Its revision is the update revision or the current one. Among pods that serve alike, those of other revisions go
     /// first.
     pub(crate) wanted: bool,
-}
-
-/// A pod as the order of deletion sees it, read once however often it is compared.
-struct Seen<'a> {
-    standing: Standing,
-    ready: bool,
-    wanted: bool,
-    cost: i32,
-    age: Age<'a>,
-    node: Option<&'a str>,
-}
-
-impl<'a> Seen<'a> {
-    fn of(pod: &'a Pod, wanted: bool) -> Self {
-        Self {
-            standing: Standing::of(pod),
-            ready: pod.condition_is_true(READY),
-            wanted,
-            cost: deletion_cost(pod),
-            age: Age::of(pod),
-            node: pod.node(),
-        }
-    }
 }
 
 /// The places of the `count` pods that are deleted first, in that order. Pods are kept spread as `crowd` says.
@@ -138,16 +69,10 @@ pub(crate) fn first_for_scale_in<'a, P: OfPod<'a>>(
     keys.into_iter().map(|(_, place)| place).collect()
 }
 
-/// The deletion cost; anything but a canonical int32 counts as 0, as in Kubernetes.
-fn deletion_cost(pod: &Pod) -> i32 {
-    let text = pod.annotation(annotations::DELETION_COST).unwrap_or("0");
-    let canonical = matches!(text.as_bytes(), [b'0'] | [b'-' | b'1'..=b'9', ..]);
-    if canonical { text.parse().unwrap_or(0) } else { 0 }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use cloneset_status::Pod;
     use serde_json::{Value, json};
 
     /// A running, assigned, ready pod, changed by a merge of `change` into its JSON.
@@ -256,27 +181,5 @@ mod tests {
         sort_for_update(&mut sorted);
         let names: Vec<&str> = sorted.iter().map(|pod| pod.name()).collect();
         assert_eq!(names, ["1", "0", "4", "3"]);
-    }
-
-    #[test]
-    fn a_deletion_cost_counts_only_when_it_is_a_canonical_int32() {
-        for (text, cost) in [
-            ("5", 5),
-            ("-7", -7),
-            ("0", 0),
-            ("2147483647", i32::MAX),
-            ("+5", 0),
-            ("008", 0),
-            ("2147483648", 0),
-            ("", 0),
-            ("many", 0),
-            (" 5", 0),
-        ] {
-            let annotated = pod(
-                "p",
-                json!({"metadata": {"annotations": {"controller.kubernetes.io/pod-deletion-cost": text}}}),
-            );
-            assert_eq!(deletion_cost(&annotated), cost, "{text:?}");
-        }
     }
 }

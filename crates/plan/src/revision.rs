@@ -6,7 +6,6 @@
 
 use crate::action::{Action, NewRevision, RevisionUpdate, RevisionWrite};
 use crate::claim_template::{self, ClaimTemplate};
-use crate::context::Member;
 use crate::instance_ids::encode;
 use crate::manifest::RevisionTemplate;
 use crate::new_claim;
@@ -104,14 +103,15 @@ impl Revisions {
     ///
     /// A template may change between the moment its last pod became available and the next reconcile (a controller
     /// that restarts, two changes in a row); then it is the revision that was the update revision until now.
-    pub(crate) fn serving(&self, members: &[Member<'_>]) -> &Arc<RevisionTemplate> {
-        if members.iter().all(|member| member.fact.is_new) {
+    pub(crate) fn serving<'p>(
+        &self,
+        all_updated: bool,
+        mut pods: impl Iterator<Item = &'p Pod>,
+    ) -> &Arc<RevisionTemplate> {
+        if all_updated {
             return &self.update;
         }
-        let has = |superseded: &&Arc<RevisionTemplate>| {
-            let mut pods = members.iter().map(|member| member.pod);
-            pods.all(|pod| pod.has_revision(&superseded.name))
-        };
+        let has = |superseded: &&Arc<RevisionTemplate>| pods.all(|pod| pod.has_revision(&superseded.name));
         self.superseded.as_ref().filter(has).unwrap_or(&self.current)
     }
 

@@ -4,18 +4,19 @@
 //! Comes before updating: a pass that scales leaves updates to the next one. Which numbers hold is `diff`'s to
 //! say, which pod goes first `order`'s.
 
-use crate::action::{Action, DeleteReason, PodDeletion};
+use crate::action::{Action, DeleteReason};
 use crate::claims::Ids;
-use crate::context::{Context, Member};
+use crate::context::Context;
 use crate::desired::UpdateType;
 use crate::diff::{Diff, creation_limit};
 use crate::failing::{Pause, Pauses};
 use crate::floor::{Floor, Purpose};
 use crate::lifecycle::send_off;
 use crate::manifest::{NewPod, RevisionTemplate};
+use crate::member::Member;
 use crate::order::{Class, Crowd, Topology, first_for_scale_in};
 use crate::snapshot::Creation;
-use cloneset_status::{Pod, Wait};
+use cloneset_status::Wait;
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
@@ -348,14 +349,4 @@ fn first_to_go<'a>(
     let (chosen, staying): (Vec<_>, Vec<_>) = placed.partition(|(place, _)| chosen.contains(place));
     let members = |placed: Vec<(usize, Member<'a>)>| placed.into_iter().map(|(_, member)| member).collect();
     (members(chosen), members(staying))
-}
-
-/// The deletion of a pod as it is now.
-pub(crate) fn delete(pod: &Pod, why: DeleteReason) -> Action {
-    Action::DeletePod(PodDeletion {
-        name: pod.name().to_owned(),
-        uid: pod.uid().to_owned(),
-        resource_version: pod.metadata.resource_version.clone().unwrap_or_default(),
-        why,
-    })
 }

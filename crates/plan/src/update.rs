@@ -5,13 +5,14 @@
 
 use crate::action::{Action, DeleteReason};
 use crate::claims::Ids;
-use crate::context::{Context, Member};
+use crate::context::Context;
 use crate::desired::UpdateType;
 use crate::diff::{Diff, Targets, diff};
 use crate::floor::{Floor, UpdateLimit};
 use crate::inplace::InPlace;
 use crate::lifecycle::{Hold, hold_update, send_off};
 use crate::manifest::{NewPod, RevisionTemplate};
+use crate::member::Member;
 use crate::order::sort_for_update;
 use crate::scale::new_pods;
 use cloneset_status::{LifecycleState, Pod, Wait};

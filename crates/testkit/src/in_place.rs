@@ -8,7 +8,7 @@ use crate::store::Refusal;
 use crate::words::{Deed, version_of};
 use crate::world::World;
 use cloneset_api::names::{labels, pod_conditions};
-use cloneset_plan::inplace::MetadataChange;
+use cloneset_plan::MetadataChange;
 use cloneset_plan::{InPlaceChange, InService, OutOfService, OutReason};
 use cloneset_status::{Pod, Revision};
 use std::collections::BTreeMap;

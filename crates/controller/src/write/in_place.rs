@@ -8,7 +8,7 @@ use crate::write::owner::Owner;
 use crate::write::pods::{pending, target};
 use crate::write::written::Written;
 use cloneset_api::names::{pod_conditions, pod_reasons};
-use cloneset_plan::inplace::MetadataChange;
+use cloneset_plan::MetadataChange;
 use cloneset_plan::manifest::rfc3339;
 use cloneset_plan::{InPlaceChange, InService, OutOfService};
 use cloneset_status::Pod;

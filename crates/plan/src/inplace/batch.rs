@@ -3,8 +3,8 @@
 //!
 //! Chooses only; when the next ones may follow is `done`'s to say.
 
-use super::metadata::Referenced;
 use super::state::Next;
+use crate::metadata::Referenced;
 use cloneset_api::names::{annotations, env};
 use cloneset_status::Pod;
 use serde_json::Value;

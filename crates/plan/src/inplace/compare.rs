@@ -5,12 +5,13 @@
 //! given it other images when it was created, and another controller may have changed them since.
 
 use super::batch::Priorities;
+use super::change::{Around, Stage, apply, bare, drop_records, image_of, runs};
 use super::done::{DOUBT, has_own_resources, is_image, is_seen};
-use super::metadata::MetadataChange;
-use super::state::{UpdateSpec, UpdateState, has_spec, has_state};
-use super::steps::{Around, Stage, apply, bare, drop_records, image_of, runs};
+use super::state::{UpdateSpec, UpdateState};
 use crate::action::InPlaceChange;
 use crate::manifest::rfc3339;
+use crate::metadata::MetadataChange;
+use crate::service::{has_spec, has_state};
 use cloneset_api::names::{labels, pod_conditions};
 use cloneset_status::Pod;
 use cloneset_status::facts::Resources;

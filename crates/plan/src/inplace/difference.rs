@@ -4,9 +4,9 @@
 //! Compares canonical forms, so that a default which one side spells out is no difference. It looks at templates
 //! only: what a pod really runs is the caller's business.
 
-use super::metadata::{MetadataChange, Referenced};
 use super::qos::qos_class;
 use super::readers::readers;
+use crate::metadata::{MetadataChange, Referenced};
 use crate::normalise::{is_amount, normalise, pull_policy};
 use cloneset_status::facts::Resources;
 use serde_json::{Map, Value};

@@ -4,7 +4,7 @@
 //! So every phase survives a crash, a new leader and a change of controllers. Both may have been written by somebody
 //! else: what cannot be read is told as such, and no reader may fail because of it.
 
-use super::metadata::{MetadataChange, Referenced};
+use crate::metadata::{MetadataChange, Referenced};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use cloneset_api::names::annotations;
@@ -201,20 +201,6 @@ impl UpdateSpec {
             annotations::LEGACY_IN_PLACE_GRACE,
         )
     }
-}
-
-/// Does an annotation say that something is still to be changed?
-pub(crate) fn has_spec(pod: &Pod) -> bool {
-    [annotations::IN_PLACE_GRACE, annotations::LEGACY_IN_PLACE_GRACE]
-        .iter()
-        .any(|key| pod.annotation(key).is_some())
-}
-
-/// Does an annotation say how far an update is, or was?
-pub(crate) fn has_state(pod: &Pod) -> bool {
-    [annotations::IN_PLACE_STATE, annotations::LEGACY_IN_PLACE_STATE]
-        .iter()
-        .any(|key| pod.annotation(key).is_some())
 }
 
 /// Text for an annotation. The types hold nothing that JSON cannot; should one ever, the reader says so.

@@ -3,66 +3,23 @@
 //!
 //! Whether a pod is to be updated at all, and what comes after `Done`, is decided elsewhere.
 
-use super::batch::{Priorities, Taken, take_batch};
+use super::batch::Priorities;
+use super::change::{Around, Stage, apply, change, drop_legacy, runs};
 use super::compare::{missing, stage_by_template};
 use super::difference::Difference;
 use super::done::{are_ready, doubts_end, is_done, still_to_restart};
-use super::metadata::{MetadataChange, Referenced};
-use super::state::{
-    Batch, LastStatus, Next, PreCheck, Unreadable, UpdateSpec, UpdateState, has_spec, has_state, text,
-};
+use super::state::{Unreadable, UpdateSpec, UpdateState, text};
 use crate::action::InPlaceChange;
 use crate::manifest::rfc3339;
-use cloneset_api::names::{annotations, labels, lifecycle, pod_conditions};
+use crate::metadata::{MetadataChange, Referenced};
+use crate::service::is_under_way;
+use cloneset_api::names::{annotations, pod_conditions};
+use cloneset_status::Pod;
 use cloneset_status::conditions::whole_seconds;
-use cloneset_status::facts::{ContainerStatus, Resources};
-use cloneset_status::{LifecycleState, Pod};
+use cloneset_status::facts::Resources;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use std::collections::BTreeMap;
-
-/// Where an update that has begun stands.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Stage {
-    /// It is out of service and is changed then.
-    Draining(Timestamp),
-    /// It is to be changed now.
-    Due(Box<InPlaceChange>),
-    /// It is changed, and its containers have not followed yet. At the given time they may be taken to have.
-    Restarting(Option<Timestamp>),
-    /// It runs what it should.
-    Done,
-}
-
-/// What a stage is told from, besides the pod.
-pub(crate) struct Around<'a> {
-    /// Template of the revision that the pod is to have.
-    pub(crate) template: Option<&'a Value>,
-    /// Can resources be changed in place?
-    pub(crate) resize: bool,
-    /// Seconds a pod is out of service before a container restarts.
-    pub(crate) grace_seconds: i32,
-    pub(crate) now: Timestamp,
-}
-
-/// Is there an update under way that has not been seen through? Cheap for a pod in service: nothing is parsed.
-///
-/// A pod in service whose gate is open is not touched because of what another controller wrote on it.
-pub(crate) fn is_under_way(pod: &Pod) -> bool {
-    let state = pod.lifecycle_state();
-    if state == LifecycleState::Updating {
-        return true;
-    }
-    let gate = pod.condition(pod_conditions::IN_PLACE_UPDATE_READY);
-    let gate = gate.map(|gate| gate.status.as_str());
-    if gate == Some("True") {
-        return false;
-    }
-    let in_service = matches!(state, LifecycleState::Unset | LifecycleState::Normal);
-    // Closed for an update whose annotations another controller removed.
-    let was_closed = in_service && gate == Some("False") && pod.has_in_place_gate();
-    was_closed || has_spec(pod) || has_state(pod)
-}
 
 /// Where the pod's update stands. Where its record is missing, cannot be read or is about another revision, what the pod
 /// runs is compared with its template.
@@ -209,18 +166,6 @@ pub(crate) struct Claimed<'a> {
     pub(crate) resize: bool,
 }
 
-/// Is the container to run this image already?
-pub(super) fn runs(pod: &Pod, container: &str, image: &str) -> bool {
-    image_of(pod, container) == Some(image)
-}
-
-/// The image that the container is to run.
-pub(super) fn image_of<'a>(pod: &'a Pod, container: &str) -> Option<&'a str> {
-    let mut containers = pod.spec.containers.iter();
-    let found = containers.find(|found| found.name == container)?;
-    Some(found.image.as_str())
-}
-
 #[derive(Default)]
 struct Undone {
     images: BTreeMap<String, String>,
@@ -322,130 +267,6 @@ fn not_before(moment: Timestamp) -> Timestamp {
         return second;
     }
     second.checked_add(SignedDuration::from_secs(1)).unwrap_or(moment)
-}
-
-/// Takes every record of an update off the pod.
-pub(super) fn drop_records(pod: &Pod, metadata: &mut MetadataChange) {
-    for key in [annotations::IN_PLACE_STATE, annotations::IN_PLACE_GRACE] {
-        if pod.annotation(key).is_some() {
-            metadata.no_annotation(key);
-        }
-    }
-    drop_legacy(pod, metadata);
-}
-
-fn drop_legacy(pod: &Pod, metadata: &mut MetadataChange) {
-    for key in [
-        annotations::LEGACY_IN_PLACE_STATE,
-        annotations::LEGACY_IN_PLACE_GRACE,
-    ] {
-        if pod.annotation(key).is_some() {
-            metadata.no_annotation(key);
-        }
-    }
-}
-
-pub(super) fn apply(
-    pod: &Pod,
-    state: UpdateState,
-    spec: UpdateSpec,
-    priorities: &Priorities,
-    now: Timestamp,
-) -> InPlaceChange {
-    let mut pending = Next {
-        images: spec.container_images,
-        referenced: spec.container_ref_metadata,
-        resources: spec.container_resources,
-    };
-    pending
-        .images
-        .retain(|container, image| !runs(pod, container, image));
-    let mut metadata = spec.metadata;
-    metadata.no_annotation(annotations::IN_PLACE_GRACE);
-    change(pod, state, pending, metadata, priorities, now)
-}
-
-/// The next batch of what is pending; the rest waits on the pod.
-fn change(
-    pod: &Pod,
-    mut state: UpdateState,
-    mut pending: Next,
-    mut metadata: MetadataChange,
-    priorities: &Priorities,
-    now: Timestamp,
-) -> InPlaceChange {
-    let Taken {
-        changes: batch,
-        is_ahead_of_images,
-    } = take_batch(&mut pending, priorities);
-    let restarting = still_to_restart(pod, &state, now);
-    for container in batch.images.keys() {
-        let Some(status) = pod.container_status(container) else {
-            continue;
-        };
-        let last = last_status(pod, status, restarting.get(container));
-        state.last_container_statuses.insert(container.clone(), last);
-    }
-    let mut containers: Vec<String> = (batch.images.keys())
-        .chain(batch.referenced.keys())
-        .chain(batch.resources.keys())
-        .cloned()
-        .collect();
-    containers.sort();
-    containers.dedup();
-    state.pre_check_before_next = (!pending.is_empty() && !is_ahead_of_images).then(|| PreCheck {
-        containers_required_ready: containers.clone(),
-    });
-    state.next = pending;
-    state.container_batches_record.push(Batch {
-        timestamp: rfc3339(now),
-        containers,
-    });
-    for referenced in batch.referenced.values() {
-        metadata.set_referenced(referenced);
-    }
-    metadata.annotation(annotations::IN_PLACE_STATE, text(&state));
-    drop_legacy(pod, &mut metadata);
-    if pod.lifecycle_state() != LifecycleState::Updating {
-        metadata.label(labels::LIFECYCLE_STATE, lifecycle::UPDATING);
-        metadata.annotation(annotations::LIFECYCLE_TIMESTAMP, rfc3339(now));
-    }
-    InPlaceChange {
-        images: batch.images,
-        resources: batch.resources,
-        metadata,
-        ..bare(pod)
-    }
-}
-
-/// What runs in a container that is about to be changed; `restarting`: while an earlier change is still to take effect.
-fn last_status(pod: &Pod, status: &ContainerStatus, restarting: Option<&LastStatus>) -> LastStatus {
-    let image = match restarting {
-        // The kubelet may be about to start what is overtaken.
-        Some(earlier) if earlier.container_id == status.container_id => earlier.image.clone(),
-        Some(_) => String::new(),
-        None => image_of(pod, &status.name).unwrap_or_default().to_owned(),
-    };
-    let has_started = !status.container_id.is_empty() || !status.image_id.is_empty();
-    LastStatus {
-        image_id: status.image_id.clone(),
-        container_id: status.container_id.clone(),
-        image: if has_started { image } else { String::new() },
-        in_doubt: restarting.is_some() || !has_started,
-    }
-}
-
-pub(super) fn bare(pod: &Pod) -> InPlaceChange {
-    InPlaceChange {
-        name: pod.name().to_owned(),
-        uid: pod.uid().to_owned(),
-        resource_version: pod.metadata.resource_version.clone().unwrap_or_default(),
-        revision: pod.label(labels::REVISION).unwrap_or_default().to_owned(),
-        images: BTreeMap::new(),
-        resources: BTreeMap::new(),
-        metadata: MetadataChange::default(),
-        begins: false,
-    }
 }
 
 #[cfg(test)]

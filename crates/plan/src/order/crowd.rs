@@ -3,7 +3,7 @@
 //!
 //! Ranks only; what they weigh among the other criteria is `order`'s to say.
 
-use super::Seen;
+use super::seen::Seen;
 use crate::snapshot::NodeLabels;
 use cloneset_api::names::node_labels::HOSTNAME;
 use std::cmp::{Ordering, Reverse};

@@ -1,7 +1,7 @@
 //! Decisions about pods: which are created, deleted and put in service now, and what the others wait for.
 
 use crate::scene::{Scene, deeds, now, waits};
-use cloneset_plan::inplace::MetadataChange;
+use cloneset_plan::MetadataChange;
 use cloneset_plan::{Action, Features, PodDeletion};
 use cloneset_status::Wait;
 use jiff::{SignedDuration, Timestamp};

@@ -1,8 +1,9 @@
 //! Stages of updates whose record on the pod is gone.
 
 use super::super::state::Unreadable;
-use super::super::steps::{is_under_way, stage};
+use super::super::steps::stage;
 use super::*;
+use crate::service::is_under_way;
 use cloneset_api::names::annotations;
 use serde_json::json;
 

@@ -1,8 +1,10 @@
-//! Changes of a pod's labels, annotations and finalizers, as a strategic merge patch says them.
+//! Changes of a pod's labels, annotations and finalizers, as a strategic merge patch says them, and the owner reference of
+//! every object that the controller creates.
 //!
-//! What makes a pod ours is never among them, whatever a template or an annotation says.
+//! Data only: which change is made is decided elsewhere. What makes a pod ours is never among them, whatever a template or an annotation says.
 
-use cloneset_api::names::{annotations, labels};
+use cloneset_api::CloneSet;
+use cloneset_api::names::{API_VERSION, KIND, annotations, labels};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -48,7 +50,7 @@ impl Referenced {
     }
 
     /// Leaves out what a later change is about.
-    pub(super) fn without(&mut self, later: &MetadataChange) {
+    pub(crate) fn without(&mut self, later: &MetadataChange) {
         for (values, changed) in [
             (&mut self.labels, &later.labels),
             (&mut self.annotations, &later.annotations),
@@ -111,7 +113,7 @@ impl MetadataChange {
     }
 
     /// Makes it one with a change that comes after it.
-    pub(super) fn then(&mut self, later: &Self) {
+    pub(crate) fn then(&mut self, later: &Self) {
         self.labels.extend(later.labels.clone());
         self.annotations.extend(later.annotations.clone());
         self.finalizers
@@ -183,6 +185,19 @@ impl MetadataChange {
         }
         metadata
     }
+}
+
+/// The controller reference every object of ours carries. It names the version we serve, because the garbage
+/// collector looks up exactly that one.
+pub fn owner_reference(owner: &CloneSet) -> Value {
+    json!({
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "name": owner.metadata.name,
+        "uid": owner.metadata.uid,
+        "controller": true,
+        "blockOwnerDeletion": true,
+    })
 }
 
 /// Labels or annotations of a template.
