@@ -16,10 +16,12 @@ fn scene(replicas: i32, disable_reuse: bool) -> Scene {
 }
 
 fn created(plan: &Plan) -> Vec<&str> {
-    let id = |action| match action {
-        &Action::CreatePod(ref new) => Some(new.id.as_str()),
-        _ => None,
-    };
+    fn id(action: &Action) -> Option<&str> {
+        match action {
+            Action::CreatePod(new) => Some(&new.id),
+            _ => None,
+        }
+    }
     plan.actions.iter().filter_map(id).collect()
 }
 
