@@ -202,6 +202,8 @@ pub mod events {
     pub const RUNAWAY_CREATION: &str = "RunawayCreation";
     /// The template has fields that the API server does not know and drops from every pod.
     pub const UNKNOWN_FIELDS: &str = "UnknownFields";
+    /// The controller can read only the metadata of the CloneSet.
+    pub const UNREADABLE: &str = "Unreadable";
     /// A pod that should make place for the new revision could not be deleted.
     pub const FAILED_UPDATE_POD_RECREATE: &str = "FailedUpdatePodReCreate";
 }

@@ -2,9 +2,12 @@
 //!
 //! What a failed read means is the caller's to decide.
 
-use futures::AsyncReadExt as _;
+use http::HeaderMap;
+use http::header::RETRY_AFTER;
 use kube::Client;
+use kube::client::Body;
 use kube::core::Status;
+use kube::core::response::StatusDetails;
 use std::time::Duration;
 
 /// Time for one live read.
@@ -19,9 +22,6 @@ pub enum ReadError {
     /// The API server rejected the request, or could not be reached.
     #[error(transparent)]
     Api(Box<kube::Error>),
-    /// The connection broke during the answer.
-    #[error("the connection broke during the answer")]
-    Broken(#[source] std::io::Error),
     /// The answer cannot be read.
     #[error("the answer cannot be read")]
     Malformed(#[from] serde_json::Error),
@@ -59,14 +59,55 @@ where
         .map_err(|_| ReadError::Timeout)??)
 }
 
-/// The body of the answer to a request. The client would log the whole of a body that it cannot read, and what users put
-/// into templates must not get into logs.
+/// Sends a request and returns the body of the answer. The client's own methods would log a body that they cannot parse,
+/// and what users put into templates must not get into logs.
 ///
 /// # Errors
 /// When the API server rejects the request, or the answer breaks off.
-pub async fn body(client: &Client, request: http::Request<Vec<u8>>) -> Result<Vec<u8>, ReadError> {
-    let mut stream = Box::pin(client.request_stream(request).await?);
-    let mut body = Vec::new();
-    stream.read_to_end(&mut body).await.map_err(ReadError::Broken)?;
-    Ok(body)
+pub async fn send(client: &Client, request: http::Request<Vec<u8>>) -> Result<Vec<u8>, ReadError> {
+    let answer = client.send(request.map(Body::from)).await?;
+    let (head, body) = answer.into_parts();
+    let body = body.collect_bytes().await?;
+    if !(head.status.is_client_error() || head.status.is_server_error()) {
+        return Ok(body.into());
+    }
+    let status = serde_json::from_slice(&body).unwrap_or_else(|_| {
+        // A proxy answers in its own words.
+        let text: String = String::from_utf8_lossy(&body).chars().take(PROXY_WORDS).collect();
+        Status::failure(text.trim(), head.status.as_str()).with_code(head.status.as_u16())
+    });
+    Err(kube::Error::Api(with_retry_after(status, &head.headers).boxed()).into())
+}
+
+/// Characters kept of an answer that is not the API server's.
+const PROXY_WORDS: usize = 200;
+
+/// An overloaded API server says in a header, and nowhere else, how long to wait.
+fn with_retry_after(mut status: Status, headers: &HeaderMap) -> Status {
+    let seconds = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+    if let Some(seconds) = seconds.and_then(|seconds| seconds.parse::<u32>().ok()) {
+        let details = status.details.get_or_insert_with(|| StatusDetails {
+            name: String::new(),
+            group: String::new(),
+            kind: String::new(),
+            uid: String::new(),
+            causes: Vec::new(),
+            retry_after_seconds: 0,
+        });
+        details.retry_after_seconds = details.retry_after_seconds.max(seconds);
+    }
+    status
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_header_says_how_long_to_wait_where_the_answer_does_not() {
+        let headers = HeaderMap::from_iter([(RETRY_AFTER, http::HeaderValue::from_static("32"))]);
+        let status = Status::failure("too many requests", "TooManyRequests").with_code(429);
+        let details = with_retry_after(status, &headers).details;
+        assert_eq!(details.map(|details| details.retry_after_seconds), Some(32));
+    }
 }

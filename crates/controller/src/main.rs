@@ -9,7 +9,8 @@ use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
     let args = args::read(std::env::args_os()).unwrap_or_else(|error| error.exit());
-    let filter = match EnvFilter::try_new(&args.log_level) {
+    // The API client logs whole objects that it cannot read, and failures that this program logs with their causes.
+    let filter = match EnvFilter::try_new(format!("kube_client=off,{}", args.log_level)) {
         Ok(filter) => filter,
         Err(reason) => {
             eprintln!("--log-level {:?}: {reason}", args.log_level);

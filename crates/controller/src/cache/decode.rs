@@ -155,12 +155,15 @@ pub fn decode<R: Record>(json: &RawValue) -> serde_json::Result<R> {
 /// # Errors
 /// When it cannot be read.
 pub fn metadata(json: &RawValue) -> serde_json::Result<ObjectMeta> {
-    #[derive(Deserialize)]
-    struct Object {
-        metadata: KeptMetadata,
-    }
-    let object: Object = serde_json::from_str(json.get())?;
+    let object: OnlyMetadata = serde_json::from_str(json.get())?;
     Ok(object.metadata.0)
+}
+
+/// An object of which only the metadata is read.
+#[derive(Debug, Deserialize)]
+pub struct OnlyMetadata {
+    /// The metadata.
+    pub metadata: KeptMetadata,
 }
 
 /// The UID; empty only in broken input.

@@ -45,7 +45,7 @@ impl EventLog<'_> {
             note,
             pod,
         };
-        self.events.record(self.cloneset, event);
+        self.events.record(&self.cloneset.metadata, event);
     }
 
     fn normal(&self, kind: (&'static str, &'static str), note: String, pod: Option<&str>) {

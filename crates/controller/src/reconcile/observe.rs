@@ -17,6 +17,7 @@ use cloneset_api::CloneSet;
 use cloneset_plan::{ActionKind, Creation, NodeLabels, Snapshot};
 use cloneset_status::{Pod, Runaway};
 use futures::{StreamExt as _, TryStreamExt as _};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Client;
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -29,8 +30,8 @@ const READS: usize = 8;
 pub enum Observation {
     /// The CloneSet is gone.
     Gone,
-    /// It violates the schema of the CRD.
-    Unreadable(String),
+    /// Only its metadata can be read, and why.
+    Unreadable(Box<ObjectMeta>, String),
     /// The cache does not show one of our own writes yet; reconcile again at that time at the latest.
     StaleCache(Instant),
     /// Everything, including our own writes.
@@ -66,7 +67,7 @@ impl Observer {
             return Ok(Observation::Gone);
         };
         let cloneset = match view.known {
-            Known::Unreadable { error, .. } => return Ok(Observation::Unreadable(error)),
+            Known::Unreadable { metadata, error } => return Ok(Observation::Unreadable(metadata, error)),
             Known::Readable(cloneset) => cloneset,
         };
         self.recall(&cloneset, memory);

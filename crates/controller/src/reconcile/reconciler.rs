@@ -138,8 +138,9 @@ impl Reconciler {
                 let wait = until.saturating_duration_since(Instant::now());
                 return Ok((Outcome::StaleCache(wait), None));
             }
-            Observation::Unreadable(reason) => {
-                warn!(%key, reason, "the CloneSet cannot be read; no pod of it is changed");
+            Observation::Unreadable(metadata, error) => {
+                // The cache has logged it, once.
+                self.reporter.report_unreadable(&metadata, &error);
                 return Ok((Outcome::Unreadable, None));
             }
         };

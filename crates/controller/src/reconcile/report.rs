@@ -8,16 +8,19 @@ use crate::reconcile::act::Acted;
 use crate::reconcile::events::EventLog;
 use crate::reconcile::failure::Failure;
 use crate::reconcile::memory::Memory;
-use crate::telemetry::events::Events;
+use crate::telemetry::events::{Events, NewEvent};
 use crate::telemetry::metrics::labels::ReasonLabel;
 use crate::write::cloneset::patch_status;
 use crate::write::error::{BackoffScope, WriteError};
 use crate::write::owner::Owner;
 use cloneset_api::CloneSetStatus;
+use cloneset_api::names::events;
 use cloneset_plan::{ActionKind, DeleteReason, Desired, Plan};
 use cloneset_status::progress::deadline;
 use cloneset_status::{ConditionUpdate, Observed, Wait, compute, unknown_fields};
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::runtime::events::EventType;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use std::time::Duration;
@@ -51,6 +54,21 @@ pub struct Reporter {
 }
 
 impl Reporter {
+    /// Reports a CloneSet of which only the metadata can be read. Its status cannot be computed, so it is an event.
+    pub fn report_unreadable(&self, cloneset: &ObjectMeta, error: &str) {
+        let note = format!(
+            "the controller cannot read this CloneSet, so it changes no pod of it: {error}; correct the spec"
+        );
+        let event = NewEvent {
+            type_: EventType::Warning,
+            reason: events::UNREADABLE,
+            action: "ReadCloneSet",
+            note,
+            pod: None,
+        };
+        self.events.record(cloneset, event);
+    }
+
     /// Writes status if it changes, and records events.
     pub async fn report(
         &self,

@@ -6,6 +6,7 @@
 use crate::telemetry::recorder::{Event, Recorder};
 use cloneset_api::CloneSet;
 use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::runtime::events::EventType;
 use kube::{Client, Resource as _};
 use prometheus_client::metrics::counter::Counter;
@@ -36,8 +37,8 @@ pub fn channel(dropped: Counter) -> (Events, mpsc::Receiver<Event>) {
 }
 
 impl Events {
-    /// Records an event about a CloneSet.
-    pub fn record(&self, cloneset: &CloneSet, event: NewEvent<'_>) {
+    /// Records an event about the CloneSet with this metadata.
+    pub fn record(&self, cloneset: &ObjectMeta, event: NewEvent<'_>) {
         let NewEvent {
             type_,
             reason,
@@ -48,12 +49,12 @@ impl Events {
         let related = pod.map(|name| ObjectReference {
             api_version: Some("v1".into()),
             kind: Some("Pod".into()),
-            namespace: cloneset.metadata.namespace.clone(),
+            namespace: cloneset.namespace.clone(),
             name: Some(name.to_owned()),
             ..ObjectReference::default()
         });
         let event = Event {
-            regarding: cloneset.object_ref(&()),
+            regarding: reference(cloneset),
             type_,
             reason,
             note: shortened(note),
@@ -63,6 +64,18 @@ impl Events {
         if self.sender.try_send(event).is_err() {
             self.dropped.inc();
         }
+    }
+}
+
+fn reference(cloneset: &ObjectMeta) -> ObjectReference {
+    ObjectReference {
+        api_version: Some(CloneSet::api_version(&()).into_owned()),
+        kind: Some(CloneSet::kind(&()).into_owned()),
+        namespace: cloneset.namespace.clone(),
+        name: cloneset.name.clone(),
+        uid: cloneset.uid.clone(),
+        resource_version: cloneset.resource_version.clone(),
+        ..ObjectReference::default()
     }
 }
 

@@ -1,6 +1,6 @@
 //! The writes to the CloneSet itself: its status, and the one list in its spec that the controller shortens.
 
-use crate::cache::decode::version_of;
+use crate::cache::decode::{OnlyMetadata, version_of};
 use crate::cache::pending::{Expect, PendingWrite};
 use crate::key::Kind;
 use crate::write::error::WriteError;
@@ -9,11 +9,11 @@ use crate::write::writer::Target;
 use crate::write::written::Written;
 use cloneset_api::{CloneSet, CloneSetStatus};
 use cloneset_plan::Pruning;
-use kube::api::{PartialObjectMeta, Patch};
+use kube::api::Patch;
 use serde_json::{Value, json};
 
-fn pending(owner: &Owner<'_>, stored: &PartialObjectMeta<CloneSet>) -> PendingWrite {
-    let expect = Expect::Version(version_of(&stored.metadata));
+fn pending(owner: &Owner<'_>, stored: &OnlyMetadata) -> PendingWrite {
+    let expect = Expect::Version(version_of(&stored.metadata.0));
     PendingWrite::new(Kind::CloneSet, owner.name(), owner.uid(), expect)
 }
 

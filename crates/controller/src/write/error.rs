@@ -2,6 +2,8 @@
 //!
 //! Classification only: nothing is sent or decided here.
 
+use crate::chain::Chain;
+use crate::live::ReadError;
 use kube::core::response::Status;
 use std::time::Duration;
 
@@ -187,12 +189,11 @@ impl WriteError {
     }
 }
 
-pub(super) fn classify(error: &kube::Error, verb: &str) -> WriteError {
-    match error {
-        kube::Error::Api(status) => classify_status(status, verb),
-        kube::Error::BuildRequest(error) => WriteError::Malformed(error.to_string()),
+pub(super) fn classify(error: &ReadError, verb: &str) -> WriteError {
+    match error.status() {
+        Some(status) => classify_status(status, verb),
         // The connection broke or the answer cannot be read: the write may have been carried out.
-        other => WriteError::Unclear(other.to_string()),
+        None => WriteError::Unclear(Chain(error).to_string()),
     }
 }
 
@@ -226,7 +227,6 @@ fn classify_status(status: &Status, verb: &str) -> WriteError {
                 .details
                 .as_ref()
                 .map_or(0, |details| details.retry_after_seconds);
-            // An overloaded API server says so in a header that the client does not hand on; it asks for a second.
             let after = Duration::from_secs(seconds.max(1).into());
             WriteError::Throttled { message, after }
         }

@@ -4,6 +4,7 @@
 
 use crate::client::FIELD_MANAGER;
 use crate::leader::leadership::Leadership;
+use crate::live::{ReadError, send};
 use crate::telemetry::metrics::writes::WriteMetrics;
 use crate::write::error::{WriteError, classify};
 use crate::write::slots::Slots;
@@ -142,7 +143,7 @@ impl ReconcileWriter<'_> {
                 .parse()
                 .map_err(|error: http::uri::InvalidUri| WriteError::Malformed(error.to_string()))?;
         }
-        self.bounded(verb, target, self.client().request(request)).await
+        self.bounded(verb, target, answer(self.client(), request)).await
     }
 
     /// Patches an object, or its status when `subresource` says so, and returns what was stored.
@@ -165,7 +166,7 @@ impl ReconcileWriter<'_> {
         self.bounded(
             "patch",
             target,
-            self.client().request(request.map_err(malformed)?),
+            answer(self.client(), request.map_err(malformed)?),
         )
         .await
     }
@@ -181,7 +182,7 @@ impl ReconcileWriter<'_> {
         let request = Request::new(&target.path)
             .delete(name, &params)
             .map_err(malformed)?;
-        self.bounded("delete", target, self.client().request_text(request))
+        self.bounded("delete", target, send(self.client(), request))
             .await
             .map(drop)
     }
@@ -192,7 +193,7 @@ impl ReconcileWriter<'_> {
         &self,
         verb: &'static str,
         target: &Target,
-        sending: impl Future<Output = Result<T, kube::Error>>,
+        sending: impl Future<Output = Result<T, ReadError>>,
     ) -> Result<T, WriteError> {
         let Writer {
             leadership,
@@ -225,6 +226,14 @@ impl ReconcileWriter<'_> {
         metrics.count(verb, target.resource, outcome);
         result
     }
+}
+
+/// Sends a request and reads the answer.
+async fn answer<T: DeserializeOwned>(
+    client: &Client,
+    request: http::Request<Vec<u8>>,
+) -> Result<T, ReadError> {
+    Ok(serde_json::from_slice(&send(client, request).await?)?)
 }
 
 /// JSON as Go writes it, which the API server does when it patches. It keeps a revision's data byte for byte and refuses

@@ -59,6 +59,9 @@ async fn objects_that_cannot_be_read_at_the_start_keep_no_other_cloneset_waiting
         2
     );
     assert!(time_of_an_edit(&running).await < Duration::from_secs(1));
+    let events = server.objects("events");
+    let about_it = |event: &&Value| event["regarding"]["name"] == "deep" && event["reason"] == "Unreadable";
+    assert_eq!(events.iter().filter(about_it).count(), 1, "{events:?}");
     let page = running.metrics();
     assert!(
         page.contains("cloneset_unreadable_objects{resource=\"clonesets\"} 1"),
