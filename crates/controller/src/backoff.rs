@@ -13,7 +13,7 @@ pub struct Backoff {
     pub max: Duration,
 }
 
-/// Of one CloneSet's passes: a probe every five minutes at worst.
+/// Of the reconciles of one CloneSet: at least one attempt in five minutes.
 pub const OBJECT: Backoff = Backoff {
     base: Duration::from_millis(200),
     max: Duration::from_mins(5),
@@ -23,7 +23,7 @@ pub const SERVER: Backoff = Backoff {
     base: Duration::from_millis(200),
     max: Duration::from_secs(30),
 };
-/// Of pods that a quota has no room for. Nobody tells us when it has, so a probe comes twice a minute at least.
+/// Of pods that a quota has no room for. No event shows when it has, so there are at least two attempts a minute.
 pub const QUOTA: Backoff = Backoff {
     base: Duration::from_millis(500),
     max: Duration::from_secs(25),
@@ -35,8 +35,8 @@ pub const WATCH: Backoff = Backoff {
 };
 
 impl Backoff {
-    /// The delay after `failures` in a row (1 is the first), between half of it and all of it, so that many that
-    /// failed together do not come back together.
+    /// The delay after `failures` in a row (1 is the first): a random part of the second half of it, so that many that
+    /// failed together are not tried again together.
     pub fn delay(&self, failures: u32, random: u64) -> Duration {
         let doublings = failures.saturating_sub(1).min(32);
         let full = self

@@ -315,10 +315,21 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     controller.spawn_cache(&mut tasks);
     controller.spawn_events(&mut tasks, &election.identity, recorded);
     controller.spawn_workers(&mut workers, cloneset_workers);
-    let mut candidate = enable_leader_election.then(|| Candidate::new(lease_client, election));
+    let candidate = enable_leader_election.then(|| Candidate::new(lease_client, election));
+    lead_until_stopped(&controller, acknowledge_kruise, candidate, tasks, workers).await
+}
+
+/// Leads and works until SIGTERM or SIGINT, then ends in order: the writes first, the Lease last.
+async fn lead_until_stopped(
+    controller: &Controller,
+    acknowledge_kruise: bool,
+    mut candidate: Option<Candidate>,
+    mut tasks: Tasks,
+    mut workers: JoinSet<()>,
+) -> anyhow::Result<()> {
     let lead = controller.lead(acknowledge_kruise, candidate.as_mut());
     supervise(&mut tasks, &mut workers, lead).await?;
-    let nothing_abandoned = drain(&controller, workers).await;
+    let nothing_abandoned = drain(controller, workers).await;
     // A write that was abandoned may still arrive: then the Lease is left to expire instead.
     if let Some(mut candidate) = candidate.filter(|_| nothing_abandoned) {
         candidate.release((controller.clock)()).await;

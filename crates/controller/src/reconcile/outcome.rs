@@ -43,9 +43,9 @@ impl Outcome {
         match self {
             Self::Done => "done",
             Self::StaleCache(_) => "cache_stale",
-            Self::Conflict => "raced",
+            Self::Conflict => "conflict",
             Self::Throttled(_) => "throttled",
-            Self::BackingOff(_) => "held",
+            Self::BackingOff(_) => "backing_off",
             Self::NotLeading => "not_leading",
             Self::Gone => "gone",
             Self::Unreadable => "unreadable",

@@ -1,7 +1,7 @@
-//! Keeps the words about a pod that cannot start the same for a while: kubelets and schedulers write a slightly different
-//! message at each attempt, and a status that follows each of them costs a write each time.
+//! Keeps the message about a pod that cannot start the same for a while: kubelets and schedulers write a slightly
+//! different detail at each attempt, and a status that follows each of them costs a write each time.
 //!
-//! What is wrong (pod, container, reason) is never held back, only the detail behind it.
+//! What is wrong (pod, container, reason) is reported at once, only a new detail is delayed.
 
 use cloneset_status::{NotStarting, Wait};
 use std::time::Duration;

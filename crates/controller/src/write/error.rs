@@ -175,11 +175,11 @@ impl WriteError {
         match self {
             Self::NotLeading => "not_leading",
             Self::Withheld => "withheld",
-            Self::Conflict(_) => "raced",
+            Self::Conflict(_) => "conflict",
             Self::Gone(_) => "gone",
             Self::NotAllowed(_) => "not_allowed",
             Self::AlreadyExists => "already_exists",
-            Self::Rejected(_) => "refused",
+            Self::Rejected(_) => "rejected",
             Self::OverQuota(_) => "over_quota",
             Self::NamespaceTerminating => "namespace_terminating",
             Self::Throttled { .. } => "throttled",
@@ -199,7 +199,7 @@ pub(super) fn classify(error: &ReadError, verb: &str) -> WriteError {
 
 /// Does the verb create an object, so that none of that name need exist?
 fn makes(verb: &str) -> bool {
-    matches!(verb, "create" | "rehearse")
+    matches!(verb, "create" | "dry_run")
 }
 
 fn classify_status(status: &Status, verb: &str) -> WriteError {
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_are_told_apart_by_verb_and_cause() {
+    fn failures_are_distinguished_by_verb_and_cause() {
         let cause = |reason: &str, field: &str| json!({"causes": [{"reason": reason, "field": field}]});
         for (verb, status, expected) in [
             (
@@ -260,8 +260,8 @@ mod tests {
                 json!({"code": 409, "reason": "AlreadyExists"}),
                 "already_exists",
             ),
-            ("patch", json!({"code": 409, "reason": "Conflict"}), "raced"),
-            ("delete", json!({"code": 409, "reason": "Conflict"}), "raced"),
+            ("patch", json!({"code": 409, "reason": "Conflict"}), "conflict"),
+            ("delete", json!({"code": 409, "reason": "Conflict"}), "conflict"),
             ("delete", json!({"code": 404, "reason": "NotFound"}), "gone"),
             (
                 "create",
@@ -276,22 +276,22 @@ mod tests {
             (
                 "create",
                 json!({"code": 403, "message": "pods \"a\" is forbidden: error looking up service account b/default"}),
-                "refused",
+                "rejected",
             ),
-            ("create", json!({"code": 404, "reason": "NotFound"}), "refused"),
+            ("create", json!({"code": 404, "reason": "NotFound"}), "rejected"),
             (
                 "patch",
                 json!({"code": 422, "reason": "Invalid", "details": cause("FieldValueInvalid", "metadata.uid")}),
-                "raced",
+                "conflict",
             ),
-            ("patch", json!({"code": 422, "reason": "Invalid"}), "raced"),
+            ("patch", json!({"code": 422, "reason": "Invalid"}), "conflict"),
             (
                 "patch",
                 json!({"code": 422, "reason": "Invalid", "details": cause("FieldValueInvalid", "spec.x")}),
-                "refused",
+                "rejected",
             ),
-            ("create", json!({"code": 422, "reason": "Invalid"}), "refused"),
-            ("create", json!({"code": 403, "reason": "Forbidden"}), "refused"),
+            ("create", json!({"code": 422, "reason": "Invalid"}), "rejected"),
+            ("create", json!({"code": 403, "reason": "Forbidden"}), "rejected"),
             (
                 "create",
                 json!({"code": 403, "message": "pods \"a\" is forbidden: exceeded quota: small, used: pods=2"}),

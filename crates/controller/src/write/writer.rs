@@ -118,7 +118,7 @@ impl ReconcileWriter<'_> {
         object: &Value,
         validation: FieldValidation,
     ) -> Result<T, WriteError> {
-        self.post("rehearse", target, object, Some(validation)).await
+        self.post("dry_run", target, object, Some(validation)).await
     }
 
     async fn post<T: DeserializeOwned>(
@@ -236,8 +236,8 @@ async fn answer<T: DeserializeOwned>(
     Ok(serde_json::from_slice(&send(client, request).await?)?)
 }
 
-/// JSON as Go writes it, which the API server does when it patches. It keeps a revision's data byte for byte and refuses
-/// a patch that changes them, so a template with an `&` would stand in the way of its own rollback.
+/// JSON as Go writes it, which the API server does when it patches. It keeps a revision's data byte for byte and rejects
+/// a patch that changes them, so a template with an `&` could not be rolled back.
 fn as_go_writes_it(json: &str) -> String {
     // These characters occur in strings only.
     let mut written = String::with_capacity(json.len());

@@ -27,7 +27,7 @@ impl WriteMetrics {
         );
     }
 
-    /// Counts a write. `verb` is create, rehearse, patch or delete; `resource` has its subresource; `result` is ok, or why
+    /// Counts a write. `verb` is create, dry_run, patch or delete; `resource` has its subresource; `result` is ok, or why
     /// the write failed.
     pub fn count(&self, verb: &'static str, resource: &'static str, result: &'static str) {
         let labels = WriteLabels {
