@@ -2,11 +2,13 @@
 //! generated files, image. Wiring only; each command lives in its own file.
 //! It must hold no product logic.
 
+mod bench;
 mod chart;
 mod cluster;
 mod demo;
 mod generate;
 mod image;
+mod loopback;
 mod mutants;
 mod oci;
 mod progress;
@@ -58,6 +60,9 @@ enum Command {
         #[arg(long, value_name = "REPO:TAG")]
         tag: Option<String>,
     },
+    /// Measure what the controller costs, without a cluster
+    #[command(subcommand)]
+    Bench(bench::BenchCommand),
     /// Run every check of the project; no option needed
     Test(test::Options),
 }
@@ -89,6 +94,7 @@ fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Gen { check } => generate::run(&repository_root()?, check),
+        Command::Bench(command) => bench::run(&command),
         Command::Chart { helm } => chart::run(helm),
         Command::Cluster(command) => cluster::run(command),
         Command::Demo(options) => demo::run(&options),
