@@ -15,7 +15,7 @@ use crate::reconcile::memory::Memory;
 use crate::telemetry::metrics::cache::CacheMetrics;
 use cloneset_api::CloneSet;
 use cloneset_plan::{ActionKind, Creation, NodeLabels, Snapshot};
-use cloneset_status::{Pod, Runaway};
+use cloneset_status::{Claim, Pod, Revision, Runaway};
 use futures::{StreamExt as _, TryStreamExt as _};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Client;
@@ -96,34 +96,9 @@ impl Observer {
         memory.compare_pods(&pods, templates.is_some_and(|templates| !templates.is_empty()));
         let nodes = self.nodes_of(&cloneset, &pods).await;
         memory.compare_pvcs(&pvcs, &pods);
-        let reserved_ids = memory.reserved_ids();
-        let backing_off = memory.backoffs.backing_off();
-        let may_create = backing_off
-            .as_ref()
-            .is_none_or(|backing_off| !backing_off.covers_kind(ActionKind::CreatePod));
-        let is_kept = |pod: &&str| {
-            backing_off
-                .as_ref()
-                .is_some_and(|backing_off| backing_off.keeps(pod))
-        };
-        let names = pods.iter().map(|pod| pod.name());
-        let kept_pods = names.filter(is_kept).map(str::to_owned).collect();
-        Ok(Observation::Ready(Box::new(Snapshot {
-            cloneset,
-            pods,
-            revisions,
-            claims: pvcs,
-            doomed_claims: memory.pvcs_to_delete.keys().cloned().collect(),
-            fresh_claims: memory.pvcs_awaiting_pod.clone(),
-            reserved_ids,
-            kept_pods,
-            creation: if may_create {
-                Creation::Allowed
-            } else {
-                Creation::BackingOff
-            },
-            nodes,
-        })))
+        Ok(Observation::Ready(Box::new(snapshot(
+            cloneset, pods, revisions, pvcs, nodes, memory,
+        ))))
     }
 
     /// Makes sure that the memory is about this CloneSet and this term.
@@ -248,6 +223,45 @@ impl Observer {
             name: write.name.clone(),
         };
         refresh(&self.client, &self.index, write.kind, &object, &write.uid).await
+    }
+}
+
+/// What the cluster shows, and what the controller remembers of it.
+fn snapshot(
+    cloneset: Arc<CloneSet>,
+    pods: Vec<Arc<Pod>>,
+    revisions: Vec<Arc<Revision>>,
+    pvcs: Vec<Arc<Claim>>,
+    nodes: Option<NodeLabels>,
+    memory: &mut Memory,
+) -> Snapshot {
+    let reserved_ids = memory.reserved_ids();
+    let backing_off = memory.backoffs.backing_off();
+    let may_create = backing_off
+        .as_ref()
+        .is_none_or(|backing_off| !backing_off.covers_kind(ActionKind::CreatePod));
+    let is_kept = |pod: &&str| {
+        backing_off
+            .as_ref()
+            .is_some_and(|backing_off| backing_off.keeps(pod))
+    };
+    let names = pods.iter().map(|pod| pod.name());
+    let kept_pods = names.filter(is_kept).map(str::to_owned).collect();
+    Snapshot {
+        cloneset,
+        pods,
+        revisions,
+        claims: pvcs,
+        doomed_claims: memory.pvcs_to_delete.keys().cloned().collect(),
+        fresh_claims: memory.pvcs_awaiting_pod.clone(),
+        reserved_ids,
+        kept_pods,
+        creation: if may_create {
+            Creation::Allowed
+        } else {
+            Creation::BackingOff
+        },
+        nodes,
     }
 }
 

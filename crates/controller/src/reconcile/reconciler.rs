@@ -20,7 +20,7 @@ use crate::reconcile::report::{ReportError, Reported, Reporter};
 use crate::telemetry::metrics::Metrics;
 use crate::write::owner::Owner;
 use crate::write::writer::Writer;
-use cloneset_plan::{Action, ActionKind, Creation, Desired, Features, Plan, plan};
+use cloneset_plan::{Action, ActionKind, Creation, Desired, Features, Plan, Snapshot, plan};
 use cloneset_status::Wait;
 use futures::FutureExt as _;
 use jiff::Timestamp;
@@ -95,7 +95,7 @@ impl Reconciler {
             Ok(Ok(end)) => end,
             Ok(Err(error)) => (failed(&key, &error), None),
             Err(_) => {
-                error!(%key, "a pass panicked; this CloneSet is backed off, the others go on");
+                error!(%key, "a reconcile panicked; this CloneSet backs off, the others go on");
                 (Outcome::Panicked, None)
             }
         };
@@ -124,42 +124,15 @@ impl Reconciler {
         key: &Key,
         memory: &mut Memory,
     ) -> Result<(Outcome, Option<Duration>), ReconcileError> {
-        // observe (the cache; live reads only of what is overdue)
         let deadline = Instant::now() + TIME_LIMIT;
-        let observed = tokio::select! {
-            observed = self.observer.observe(key, memory, deadline) => observed?,
-            // The program ends: nothing would be written any more.
-            () = self.queue.closed() => return Ok((Outcome::NotLeading, None)),
-        };
-        let mut snapshot = match observed {
-            Observation::Ready(snapshot) => *snapshot,
-            Observation::Gone => return Ok((Outcome::Gone, None)),
-            Observation::StaleCache(until) => {
-                let wait = until.saturating_duration_since(Instant::now());
-                return Ok((Outcome::StaleCache(wait), None));
-            }
-            Observation::Unreadable(metadata, error) => {
-                // The cache has logged it, once.
-                self.reporter.report_unreadable(&metadata, &error);
-                return Ok((Outcome::Unreadable, None));
-            }
+        // observe (the cache; live reads only of what is overdue)
+        let mut snapshot = match self.snapshot(key, memory, deadline).await? {
+            Ok(snapshot) => snapshot,
+            Err(outcome) => return Ok((outcome, None)),
         };
         // plan (pure)
-        // The semaphore is never closed.
-        let permit = self.cpu.acquire().await.ok();
-        let desired = Desired::parse(&snapshot.cloneset, snapshot.active_count());
-        memory.guard_creation(desired.replicas.saturating_add(desired.max_surge));
-        if memory.runaway.is_some() {
-            snapshot.creation = Creation::Stopped;
-        }
-        let mut plan = plan(&snapshot, &desired, self.features, (self.clock)());
-        memory.steady.apply(&mut plan.waits);
-        drop(permit);
-        let stale = self.freshness.stale();
-        if let Some(stale) = stale {
-            keep_what_is_safe(&mut plan, stale.kind);
-        }
-        let backing_off = remove_backing_off(&mut plan, memory);
+        let planned = self.plan(&mut snapshot, memory).await;
+        let Planned { desired, plan, .. } = &planned;
         if plan.needs_every_pod()
             && let Some(selector) = &desired.selector
             && self.observer.search(key, memory, &selector.to_string()).await?
@@ -173,7 +146,74 @@ impl Reconciler {
             clock: &self.clock,
             cloneset: &snapshot.cloneset,
         };
-        let acted = act(&owner, &self.queue, memory, &plan).await;
+        let acted = act(&owner, &self.queue, memory, plan).await;
+        log(key, plan, &acted);
+        self.learn(key, memory, &acted);
+        // report (one write at most)
+        match self.reporter.report(&owner, desired, plan, &acted, memory).await {
+            Ok(reported) => Ok(planned.end(&acted, &reported, (self.clock)())),
+            // What acting met with counts all the same.
+            Err(error) => {
+                if error.0.is_of_server() {
+                    self.record_server_failure(key, memory);
+                }
+                Ok((Outcome::of(&acted).or_graver(failed(key, &error.into())), None))
+            }
+        }
+    }
+
+    /// The first step; an outcome where there is nothing to plan.
+    async fn snapshot(
+        &self,
+        key: &Key,
+        memory: &mut Memory,
+        deadline: Instant,
+    ) -> Result<Result<Snapshot, Outcome>, ReconcileError> {
+        let observed = tokio::select! {
+            observed = self.observer.observe(key, memory, deadline) => observed?,
+            // The program ends: nothing would be written any more.
+            () = self.queue.closed() => return Ok(Err(Outcome::NotLeading)),
+        };
+        Ok(match observed {
+            Observation::Ready(snapshot) => Ok(*snapshot),
+            Observation::Gone => Err(Outcome::Gone),
+            Observation::StaleCache(until) => Err(Outcome::StaleCache(
+                until.saturating_duration_since(Instant::now()),
+            )),
+            Observation::Unreadable(metadata, error) => {
+                // The cache has logged it, once.
+                self.reporter.report_unreadable(&metadata, &error);
+                Err(Outcome::Unreadable)
+            }
+        })
+    }
+
+    /// The second step, and what of the plan must not be done now.
+    async fn plan(&self, snapshot: &mut Snapshot, memory: &mut Memory) -> Planned {
+        // The semaphore is never closed.
+        let _permit = self.cpu.acquire().await.ok();
+        let desired = Desired::parse(&snapshot.cloneset, snapshot.active_count());
+        memory.guard_creation(desired.replicas.saturating_add(desired.max_surge));
+        if memory.runaway.is_some() {
+            snapshot.creation = Creation::Stopped;
+        }
+        let mut plan = plan(snapshot, &desired, self.features, (self.clock)());
+        memory.steady.apply(&mut plan.waits);
+        let stale = self.freshness.stale();
+        if let Some(stale) = stale {
+            keep_what_is_safe(&mut plan, stale.kind);
+        }
+        let backing_off = remove_backing_off(&mut plan, memory);
+        Planned {
+            desired,
+            plan,
+            backing_off,
+            is_stale: stale.is_some(),
+        }
+    }
+
+    /// What the next reconcile has to know of this one.
+    fn learn(&self, key: &Key, memory: &mut Memory, acted: &Acted) {
         if !acted.done.is_empty() {
             // Of many writes a few end with a conflict; only where all of them do, another client keeps winning.
             memory.conflicts = 0;
@@ -181,34 +221,7 @@ impl Reconciler {
         if let Some(runaway) = &acted.altered {
             memory.runaway = Some(runaway.clone());
         }
-        log(key, &plan, &acted);
-        self.judge_server(key, memory, &acted);
-        let end = Outcome::of(&acted);
-        // report (one write at most)
-        let reported = match self
-            .reporter
-            .report(&owner, &desired, &plan, &acted, memory)
-            .await
-        {
-            Ok(reported) => reported,
-            // What acting met with counts all the same.
-            Err(error) => {
-                if error.0.is_of_server() {
-                    self.record_server_failure(key, memory);
-                }
-                return Ok((end.or_graver(failed(key, &error.into())), None));
-            }
-        };
-        let end = match end {
-            Outcome::Done => backing_off.map_or(Outcome::Done, Outcome::BackingOff),
-            other => other,
-        };
-        // What was rejected backs off from now on, so that the updates it came before have their turn.
-        let makes_way = plan.waits.contains(&Wait::ScalingFirst)
-            && matches!(&end, Outcome::Failed(keys) | Outcome::OverQuota(keys) if !keys.is_empty());
-        let timer = timer(&plan, &reported, (self.clock)());
-        let timer = [timer, stale.map(|_| STALE_RETRY)].into_iter().flatten().min();
-        Ok((end, if makes_way { Some(Duration::ZERO) } else { timer }))
+        self.judge_server(key, memory, acted);
     }
 
     /// Tells whether the API server takes writes now.
@@ -229,6 +242,34 @@ impl Reconciler {
     }
 }
 
+/// A plan, without what must not be done now.
+struct Planned {
+    desired: Desired,
+    plan: Plan,
+    /// Time until the first of what failed is due again.
+    backing_off: Option<Duration>,
+    is_stale: bool,
+}
+
+impl Planned {
+    /// How the reconcile ended once everything is reported, and when time alone brings the next one.
+    fn end(&self, acted: &Acted, reported: &Reported, now: Timestamp) -> (Outcome, Option<Duration>) {
+        let end = match Outcome::of(acted) {
+            Outcome::Done => self.backing_off.map_or(Outcome::Done, Outcome::BackingOff),
+            other => other,
+        };
+        // What was rejected backs off from now on, so that the updates it came before have their turn.
+        let makes_way = self.plan.waits.contains(&Wait::ScalingFirst)
+            && matches!(&end, Outcome::Failed(keys) | Outcome::OverQuota(keys) if !keys.is_empty());
+        if makes_way {
+            return (end, Some(Duration::ZERO));
+        }
+        let stale = self.is_stale.then_some(STALE_RETRY);
+        let timer = [timer(&self.plan, reported, now), stale];
+        (end, timer.into_iter().flatten().min())
+    }
+}
+
 /// The outcome of a reconcile whose observing or reporting failed.
 fn failed(key: &Key, error: &ReconcileError) -> Outcome {
     let outcome = match error {
@@ -238,7 +279,7 @@ fn failed(key: &Key, error: &ReconcileError) -> Outcome {
         ReconcileError::Observe(_) => Outcome::Failed(BTreeMap::new()),
     };
     if matches!(outcome, Outcome::Failed(_) | Outcome::OverQuota(_)) {
-        warn!(%key, error = %Chain(error), "a pass failed");
+        warn!(%key, error = %Chain(error), "a reconcile failed");
     }
     outcome
 }
