@@ -30,6 +30,9 @@ pub(super) fn build() -> Result<PathBuf> {
         .join(PACKAGE))
 }
 
+/// The metric that is 1 while the controller leads.
+const LEADS: &str = "leader_election_master_status{";
+
 /// A running controller. Dropping it ends the program.
 pub(super) struct Controller {
     child: Child,
@@ -79,8 +82,17 @@ impl Controller {
 
     /// The number of reconciles so far; `None` when /metrics does not answer.
     pub(super) fn reconciles(&self) -> Option<u64> {
+        self.metric(RECONCILES)
+    }
+
+    /// Does /metrics report that it leads?
+    pub(super) fn leads(&self) -> bool {
+        self.metric(LEADS) == Some(1)
+    }
+
+    fn metric(&self, name: &str) -> Option<u64> {
         let page = loopback::get(self.metrics, "/metrics", PAGE).ok()?;
-        page.is_ok().then(|| reconciles(&page.body))
+        page.is_ok().then(|| sum(&page.body, name))
     }
 
     pub(super) fn usage(&self) -> Result<Usage> {
@@ -102,8 +114,9 @@ impl Drop for Controller {
     }
 }
 
-fn reconciles(page: &str) -> u64 {
-    let lines = page.lines().filter(|line| line.starts_with(RECONCILES));
+/// The sum over all label values of a metric.
+fn sum(page: &str, name: &str) -> u64 {
+    let lines = page.lines().filter(|line| line.starts_with(name));
     let values = lines.filter_map(|line| line.rsplit_once("} ")?.1.parse::<u64>().ok());
     values.sum()
 }
@@ -131,11 +144,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reconciles_of_every_result_are_counted() {
+    fn a_metric_is_summed_over_its_label_values() {
         let page = "# TYPE controller_runtime_reconcile_total counter\n\
                     controller_runtime_reconcile_total{controller=\"c\",result=\"success\"} 40\n\
                     controller_runtime_reconcile_total{controller=\"c\",result=\"error\"} 2\n\
                     controller_runtime_reconcile_errors_total{controller=\"c\"} 2\n";
-        assert_eq!(reconciles(page), 42);
+        assert_eq!(sum(page, RECONCILES), 42);
     }
 }

@@ -73,20 +73,18 @@ impl Run {
 
     fn reconcile_all(&mut self, population: Population) -> Result<Wait> {
         let clonesets = u64::try_from(population.clonesets).unwrap_or(u64::MAX);
-        self.wait("does not lead, or has not reconciled every CloneSet", |run| {
-            let leads = run.state.traffic().leases > 0;
-            Ok(leads
-                && run
-                    .controller
-                    .reconciles()
-                    .is_some_and(|count| count >= clonesets))
+        self.wait("has not reconciled every CloneSet", |run| {
+            Ok(run
+                .controller
+                .reconciles()
+                .is_some_and(|count| count >= clonesets))
         })
     }
 
     /// Waits until the controller has had nothing to do for a while.
     pub(super) fn get_quiet(&mut self) -> Result<Wait> {
         let mut since = (Instant::now(), self.controller.usage()?.cpu, self.writes());
-        self.wait("is not quiet", |run| {
+        self.wait("does not lead, or is not quiet", |run| {
             let (begin, cpu, writes) = since;
             let elapsed = begin.elapsed();
             if elapsed < QUIET_FOR {
@@ -94,7 +92,8 @@ impl Run {
             }
             let now = (Instant::now(), run.controller.usage()?.cpu, run.writes());
             since = now;
-            Ok(now.1 - cpu < QUIET_CPU * elapsed.as_secs_f64() && now.2 == writes)
+            let is_quiet = now.1 - cpu < QUIET_CPU * elapsed.as_secs_f64() && now.2 == writes;
+            Ok(is_quiet && run.controller.leads())
         })
     }
 

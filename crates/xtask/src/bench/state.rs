@@ -41,8 +41,6 @@ pub(super) struct Change {
 /// Counts of the controller's requests.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Traffic {
-    /// Writes of leases.
-    pub(super) leases: u64,
     /// Writes of the status of a CloneSet.
     pub(super) statuses: u64,
     /// Other writes by verb and resource. At rest there should be none.
@@ -205,7 +203,6 @@ impl State {
             metadata.insert("uid".into(), json!("1ea5e000-5ba7-4d2e-9c10-000000000000"));
         }
         inner.leases.insert(name.to_owned(), lease.clone());
-        inner.traffic.leases += 1;
         self.latest.send_replace(version);
         Ok(lease)
     }
