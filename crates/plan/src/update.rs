@@ -58,7 +58,8 @@ pub(crate) fn update(context: &Context<'_>, diff: &Diff, floor: &mut Floor) -> U
     updating.waits.extend(stuck);
     let (serving_on, candidates) =
         apart_from_serving_on(&mut in_place, ordered(context, candidates), wanted.count);
-    let unavailable = |member: &&Member<'_>| !member.fact.available && !member.fact.released;
+    // A pod to be released counts among the pods of the limit as long as it is there, so it counts here, too.
+    let unavailable = |member: &&Member<'_>| !member.available;
     let at_target = |member: &&Member<'_>| member.fact.is_new == wanted.to_new;
     let count = |members: usize| i32::try_from(members).unwrap_or(i32::MAX);
     let limit = UpdateLimit {

@@ -97,3 +97,17 @@ fn a_hook_turns_ready_false_only_on_a_pod_with_our_gate() {
     assert_eq!(written(&json!({})), (Some("PreparingDelete"), true));
     assert_eq!(written(&json!({"spec": {"readinessGates": null}})), (None, false));
 }
+
+/// It is one of the pods that the limit of the update counts as long as it is there. R = 3, U = 1 and a surge pod: 2 pods of
+/// the update revision may be tried at a time, and the pod to be released is one of them.
+#[test]
+fn a_pod_to_be_released_counts_among_the_pods_that_are_tried() {
+    let spec = json!({"replicas": 3, "updateStrategy": {"maxUnavailable": 1, "maxSurge": 1}});
+    let plan = Scene::of(&spec)
+        .pods(3, "old broken")
+        .pod("new broken taken-out")
+        .plan();
+    let updates = deeds(&plan);
+    let updates = updates.iter().filter(|deed| deed.ends_with("for update"));
+    assert_eq!(updates.count(), 1, "{:?}", deeds(&plan));
+}
