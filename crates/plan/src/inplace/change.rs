@@ -13,7 +13,7 @@ use cloneset_status::facts::ContainerStatus;
 use cloneset_status::{LifecycleState, Pod};
 use jiff::Timestamp;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Where an update that has begun stands.
 #[derive(Clone, Debug, PartialEq)]
@@ -120,8 +120,14 @@ pub(super) fn change(
         .collect();
     containers.sort();
     containers.dedup();
+    // Those of earlier batches as well: one of them may have ended meanwhile.
+    let earlier = state
+        .container_batches_record
+        .iter()
+        .flat_map(|batch| &batch.containers);
+    let changed: BTreeSet<String> = earlier.chain(&containers).cloned().collect();
     state.pre_check_before_next = (!pending.is_empty() && !is_ahead_of_images).then(|| PreCheck {
-        containers_required_ready: containers.clone(),
+        containers_required_ready: changed.into_iter().collect(),
     });
     state.next = pending;
     state.container_batches_record.push(Batch {
