@@ -36,8 +36,6 @@ pub(crate) enum Blow {
     Fail,
     Crash(u32),
     LoseClaims,
-    /// Its labels no longer match the selector.
-    Release,
 }
 
 #[derive(Clone, Debug)]
@@ -75,7 +73,6 @@ fn step() -> impl Strategy<Value = Step> {
         Just(Blow::Fail),
         (1..20_u32).prop_map(Blow::Crash),
         Just(Blow::LoseClaims),
-        Just(Blow::Release),
     ];
     prop_oneof![
         6 => edit().prop_map(Step::Edit),
@@ -213,7 +210,6 @@ fn strike(world: &mut World, blow: Blow, pod: &Pod) {
         Blow::Strip => world.strip(pod, &[annotations::IN_PLACE_STATE, annotations::IN_PLACE_GRACE]),
         Blow::Finalizer(on) => world.finalizer(pod, HELD, on),
         Blow::Deny(verb) => world.deny(verb, pod),
-        Blow::Release => world.label(pod, "app", "debug"),
         Blow::DeleteByHand => world.delete_by_hand(pod),
         Blow::Vanish => world.vanish(pod),
         Blow::Fail => world.fail(pod),
