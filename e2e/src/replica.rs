@@ -6,6 +6,7 @@
 
 use crate::waits::{Seen, until};
 use anyhow::{Context as _, Result, ensure};
+use k8s_openapi::api::coordination::v1::LeaseSpec;
 use rustix::process::{Pid, Signal, kill_process};
 use std::ffi::OsString;
 use std::fs::OpenOptions;
@@ -56,9 +57,17 @@ impl Replica {
         })
     }
 
-    /// Its name in the Lease.
+    /// Its name; in the Lease with random digits behind it.
     pub fn identity(&self) -> &str {
         &self.setup.identity
+    }
+
+    /// Does it hold this Lease?
+    pub fn holds(&self, lease: &LeaseSpec) -> bool {
+        let holder = lease.holder_identity.as_deref().unwrap_or_default();
+        holder
+            .rsplit_once('_')
+            .is_some_and(|(name, _)| name == self.identity())
     }
 
     /// What the audit log calls its token; every replica has its own.

@@ -150,7 +150,7 @@ impl Replicas {
         let what = format!("{} to lead", replica.identity());
         until(&what, async || {
             let lease = self.lease().await?;
-            Ok(if lease.holder_identity.as_deref() == Some(replica.identity()) {
+            Ok(if replica.holds(&lease) {
                 Seen::Yes(lease)
             } else {
                 Seen::NotYet(format!("{lease:?}"))
