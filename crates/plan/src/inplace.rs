@@ -30,11 +30,10 @@ use crate::revision::recorded_hash;
 use crate::service::{enter, is_under_way, out_of_service};
 use cloneset_api::names::{labels, lifecycle, pod_conditions, pod_reasons};
 use cloneset_status::facts::{is_revision, short_revision};
-use cloneset_status::{LifecycleState, Pod, Revision};
+use cloneset_status::{LifecycleState, Pod};
 use difference::difference;
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 /// In-place updates of one pass, all to the same revision.
 pub(crate) struct InPlace<'a> {
@@ -189,8 +188,9 @@ fn has_other_claims(context: &Context<'_>, pod: &Pod, target: &RevisionTemplate)
 }
 
 /// The template of the revision that the pod has.
-pub(crate) fn template_of<'a>(context: &Context<'a>, pod: &Pod) -> Option<&'a Value> {
+pub(crate) fn template_of<'c>(context: &'c Context<'_>, pod: &Pod) -> Option<&'c Value> {
     let label = pod.label(labels::REVISION)?;
-    let has = |revision: &&Arc<Revision>| is_revision(label, revision.name());
-    context.snapshot.revisions.iter().find(has)?.template()
+    let mut revisions = context.snapshot.revisions.iter();
+    let place = revisions.position(|revision| is_revision(label, revision.name()))?;
+    context.template(place)
 }

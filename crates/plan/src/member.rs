@@ -135,7 +135,8 @@ fn made_with(snapshot: &Snapshot, pod: &Pod) -> Option<BTreeMap<String, String>>
         .revisions
         .iter()
         .find(|revision| pod.has_revision(revision.name()))?;
-    let labels = revision.template()?.pointer("/metadata/labels")?.as_object()?;
+    let template = revision.template()?;
+    let labels = template.pointer("/metadata/labels")?.as_object()?;
     let text = |(key, value): (&String, &serde_json::Value)| Some((key.clone(), value.as_str()?.to_owned()));
     Some(labels.iter().filter_map(text).collect())
 }

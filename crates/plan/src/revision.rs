@@ -14,7 +14,7 @@ use crate::snapshot::Snapshot;
 use cloneset_api::names::{annotations, labels};
 use cloneset_status::facts::is_revision;
 use cloneset_status::{Pod, Revision};
-use serde_json::{Map, json};
+use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -51,9 +51,11 @@ impl Revisions {
         });
         let spec = &snapshot.cloneset.spec;
         let wanted = canonical_text(&spec.template.0);
+        let wanted_digest = Sha256::digest(&wanted).into();
+        let digest = |template: &Value| Sha256::digest(canonical_text(template)).into();
         let equal: Vec<&Arc<Revision>> = history
             .iter()
-            .filter(|revision| revision.template().map(canonical_text).as_ref() == Some(&wanted))
+            .filter(|revision| revision.data.digest(digest) == Some(wanted_digest))
             .copied()
             .collect();
         let newest = history.last().map_or(0, |revision| revision.revision);
@@ -80,7 +82,7 @@ impl Revisions {
         let named = |name: Option<&String>| {
             let mut found = history.iter();
             let revision = found.find(|revision| Some(revision.name()) == name.map(String::as_str))?;
-            revision.template()?;
+            revision.data.digest(digest)?;
             let own =
                 claim_template::recorded(revision).filter(|_| !same_as_update.contains(revision.name()));
             let claim_templates = own.map_or_else(|| today.clone(), |own| claim_template::parse(&own));
@@ -177,7 +179,7 @@ pub(crate) fn recorded_hash(revision: &Revision) -> Option<&String> {
 }
 
 fn recorded(revision: &Revision, claim_templates: Vec<Arc<ClaimTemplate>>) -> Arc<RevisionTemplate> {
-    let mut template = revision.template().cloned().unwrap_or_default();
+    let mut template = revision.template().unwrap_or_default();
     if let Some(fields) = template.as_object_mut() {
         fields.remove("$patch");
     }

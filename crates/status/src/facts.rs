@@ -15,11 +15,13 @@ use std::collections::BTreeMap;
 mod claim;
 mod container;
 mod parse;
+mod recorded;
 pub use claim::Claim;
 use container::failed_ones;
 pub use container::{Cause, ContainerState, ContainerStatus, LastState, Running, Termination};
 pub use parse::KeptMetadata;
 use parse::{RawCondition, null_as_default, shortened, without_managed_fields};
+pub use recorded::RevisionData;
 
 /// A pod, reduced to what deciding needs.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -379,9 +381,9 @@ pub struct Revision {
     /// Identity and owners. Managed fields are skipped.
     #[serde(deserialize_with = "without_managed_fields")]
     pub metadata: ObjectMeta,
-    /// `{"spec":{"template":…}}`, as stored.
+    /// What it records.
     #[serde(default)]
-    pub data: Value,
+    pub data: RevisionData,
     /// Position in the history; the highest is the newest.
     #[serde(default)]
     pub revision: i64,
@@ -401,11 +403,9 @@ impl Revision {
         self.metadata.uid.as_deref().unwrap_or_default()
     }
 
-    /// The pod template it records, if it records one.
-    pub fn template(&self) -> Option<&Value> {
-        self.data
-            .pointer("/spec/template")
-            .filter(|template| template.is_object())
+    /// The pod template it records, if it records one. Parsed anew at each call.
+    pub fn template(&self) -> Option<Value> {
+        self.data.template()
     }
 
     /// UID of the CloneSet that controls it, if one does.

@@ -198,8 +198,9 @@ impl World {
     }
 
     fn version_of_revision(&self, name: &str) -> String {
-        let template = self.store.revision(name).and_then(|revision| revision.template());
-        version_of(template.map_or("", image_of))
+        let revision = self.store.revision(name);
+        let template = revision.and_then(cloneset_status::Revision::template);
+        version_of(template.as_ref().map_or("", image_of))
     }
 
     /// Fails with the story when the write that was just made breaks a promise to the clients of the Service.

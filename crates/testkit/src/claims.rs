@@ -200,8 +200,8 @@ impl Oracle<'_> {
         let today = || self.store.cloneset.spec.volume_claim_templates.clone();
         let stored = self.store.revision(revision);
         let is_template = stored
-            .and_then(|stored| stored.template())
-            .is_none_or(|template| image_of(template) == template_image(self.store));
+            .and_then(cloneset_status::Revision::template)
+            .is_none_or(|template| image_of(&template) == template_image(self.store));
         let annotations = stored.and_then(|stored| stored.metadata.annotations.as_ref());
         let annotation =
             |name: &str| annotations.and_then(|all| all.get(&format!("kruise.io/cloneset-{name}")));

@@ -109,7 +109,7 @@ impl World {
             .revisions()
             .find(|revision| named.has_revision(revision.name()));
         let template = revision.and_then(|revision| Revision::template(revision));
-        template.map_or("", image_of).to_owned()
+        template.as_ref().map_or("", image_of).to_owned()
     }
 }
 

@@ -82,7 +82,7 @@ impl<'a> Oracle<'a> {
         if made == template_image(self.store) {
             return Ok(());
         }
-        rule(self.current_image() == Some(made), || {
+        rule(self.current_image().as_deref() == Some(made), || {
             format!(
                 "S3: a create makes a pod of {made}, which is neither the template's version nor the current one"
             )
@@ -302,7 +302,7 @@ impl<'a> Oracle<'a> {
     /// S9: the spec is the one its recorded revision says, plus our gate.
     fn is_its_template(&self, new: &NewPod, manifest: &Value) -> Result<(), String> {
         let stored = self.store.revision(&new.revision.name);
-        let stored = stored.and_then(|revision| revision.data.pointer("/spec/template"));
+        let stored = stored.and_then(cloneset_status::Revision::template);
         let Some(stored) = stored else {
             return Err(format!(
                 "S9: {} is made from {}, which is not recorded",

@@ -336,6 +336,7 @@ impl World {
         let template = |revision: &Revision| {
             revision
                 .template()
+                .as_ref()
                 .map_or(String::new(), |t| version_of(image_of(t)))
         };
         self.revisions().iter().map(template).collect()
@@ -345,7 +346,7 @@ impl World {
     pub fn current_version(&self) -> String {
         let current = self.status().current_revision.unwrap_or_default();
         let revision = self.store.revision(&current).and_then(Revision::template);
-        version_of(revision.map_or("", image_of))
+        version_of(revision.as_ref().map_or("", image_of))
     }
 
     /// Version of the template.

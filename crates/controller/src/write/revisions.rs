@@ -69,7 +69,7 @@ async fn found(owner: &Owner<'_>, new: &NewRevision) -> Result<Written, WriteErr
         ));
     };
     let wanted = new.data.pointer("/spec/template").map(canonical_text);
-    let is_same = found.template().map(canonical_text) == wanted;
+    let is_same = found.template().as_ref().map(canonical_text) == wanted;
     if !is_same || found.controlling_cloneset() != Some(owner.uid()) {
         return Ok(Written::NameTaken);
     }

@@ -166,10 +166,10 @@ impl Oracle<'_> {
         let Some(template) = self.template_of(pod) else {
             return Ok(());
         };
-        for container in containers(template).filter(|found| change.images.contains_key(text(found, "name")))
+        for container in containers(&template).filter(|found| change.images.contains_key(text(found, "name")))
         {
             let priority = priority(container);
-            let earlier = containers(template).filter(|other| self::priority(other) > priority);
+            let earlier = containers(&template).filter(|other| self::priority(other) > priority);
             for other in earlier {
                 let name = text(other, "name");
                 let changes_too = change.images.contains_key(name);
@@ -186,16 +186,16 @@ impl Oracle<'_> {
     }
 
     /// The template of the revision that it carries.
-    fn template_of(&self, pod: &Pod) -> Option<&Value> {
+    fn template_of(&self, pod: &Pod) -> Option<Value> {
         let mut revisions = self.store.revisions();
         let revision = revisions.find(|revision| carries(pod, revision.name()))?;
-        revision.data.get("spec")?.get("template")
+        revision.template()
     }
 
     /// Are its images those of the revision it carries?
     fn has_its_template(&self, pod: &Pod) -> bool {
         let template = self.template_of(pod);
-        template.into_iter().flat_map(containers).all(|container| {
+        template.iter().flat_map(containers).all(|container| {
             let mut live = pod.spec.containers.iter();
             live.any(|found| found.name == text(container, "name") && found.image == text(container, "image"))
         })
@@ -208,10 +208,10 @@ impl Oracle<'_> {
     }
 
     /// The version of the current revision.
-    pub(super) fn current_image(&self) -> Option<&str> {
+    pub(super) fn current_image(&self) -> Option<String> {
         let status = self.store.cloneset.status.as_ref()?;
         let current = self.store.revision(status.current_revision.as_deref()?)?;
-        Some(image_of(current.data.get("spec")?.get("template")?))
+        Some(image_of(&current.template()?).to_owned())
     }
 }
 
