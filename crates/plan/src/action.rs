@@ -7,12 +7,12 @@ use crate::desired::Desired;
 use crate::manifest::NewPod;
 use crate::metadata::MetadataChange;
 use crate::new_claim::NewClaim;
+use crate::revision_write::RevisionWrite;
 use cloneset_api::CloneSet;
 use cloneset_api::names::events;
 use cloneset_status::facts::Resources;
 use cloneset_status::{ConditionUpdate, Counts, Observed, Pod, Wait};
 use jiff::Timestamp;
-use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// Everything one pass decided.
@@ -109,43 +109,6 @@ pub struct Outlook {
     pub awaiting_confirmation: bool,
     /// Is something left to do with pods, also if it is not done now because it failed earlier?
     pub unfinished: bool,
-}
-
-/// A write of a revision.
-#[derive(Clone, Debug, PartialEq)]
-pub enum RevisionWrite {
-    /// The template is new.
-    Create(NewRevision),
-    /// A revision with this template exists already, and something on it has to change.
-    Update(RevisionUpdate),
-}
-
-/// A revision to update.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RevisionUpdate {
-    /// The revision.
-    pub name: String,
-    /// Its UID, for the precondition.
-    pub uid: String,
-    /// Its new position in the history, if the template is an older one again.
-    pub number: Option<i64>,
-    /// Annotations to set.
-    pub annotations: BTreeMap<String, String>,
-}
-
-/// A revision to create.
-#[derive(Clone, Debug, PartialEq)]
-pub struct NewRevision {
-    /// `<cloneset>-<hash>`.
-    pub name: String,
-    /// Labels: the template's and the hash.
-    pub labels: BTreeMap<String, String>,
-    /// Annotations.
-    pub annotations: BTreeMap<String, String>,
-    /// `{"spec":{"template":…}}`.
-    pub data: Value,
-    /// Position in the history.
-    pub number: i64,
 }
 
 /// One thing to do.

@@ -28,6 +28,7 @@ mod prune;
 mod regret;
 mod release;
 pub mod revision;
+mod revision_write;
 mod rules;
 mod scale;
 pub mod scatter;
@@ -37,13 +38,14 @@ mod template_rules;
 mod update;
 
 pub use action::{
-    Action, ActionKind, ClaimDeletion, ClaimHandOver, DeleteReason, InPlaceChange, InService, NewRevision,
-    OutOfService, OutReason, Outlook, Plan, PodDeletion, Pruning, Release, RevisionUpdate, RevisionWrite,
+    Action, ActionKind, ClaimDeletion, ClaimHandOver, DeleteReason, InPlaceChange, InService, OutOfService,
+    OutReason, Outlook, Plan, PodDeletion, Pruning, Release,
 };
 pub use desired::{Desired, Features, UpdateType};
 pub use manifest::NewPod;
 pub use metadata::{MetadataChange, owner_reference};
 pub use new_claim::NewClaim;
+pub use revision_write::{NewRevision, RevisionUpdate, RevisionWrite};
 pub use snapshot::{Creation, NodeLabels, Snapshot};
 
 use cloneset_status::unready::{self, Candidate};

@@ -4,12 +4,13 @@
 //! Two revisions are equal when their normalised templates are, so an upgrade of this controller or a takeover
 //! from Kruise never makes a revision and never touches a pod. Nothing is written here.
 
-use crate::action::{Action, NewRevision, RevisionUpdate, RevisionWrite};
+use crate::action::Action;
 use crate::claim_template::{self, ClaimTemplate};
 use crate::instance_ids::encode;
 use crate::manifest::RevisionTemplate;
 use crate::new_claim;
 use crate::normalise::canonical_text;
+use crate::revision_write::{NewRevision, RevisionUpdate, RevisionWrite};
 use crate::snapshot::Snapshot;
 use cloneset_api::names::{annotations, labels};
 use cloneset_status::facts::is_revision;
