@@ -117,7 +117,8 @@ async fn an_object_written_by_a_go_client_is_accepted_and_survives_a_read_modify
             "an update of the object is none of its status"
         );
 
-        let mut typed = ns.clonesets().get("web").await?;
+        // Once the status of this generation is written, nothing changes the object any more.
+        let mut typed = ns.reaches("web", Counters::at_rest(0, 0)).await?;
         typed.spec.min_ready_seconds = Some(8);
         ns.clonesets()
             .replace("web", &kube::api::PostParams::default(), &typed)
