@@ -11,11 +11,10 @@ use crate::member::Member;
 use crate::regret::regret;
 use crate::revision::Revisions;
 use crate::snapshot::Snapshot;
+use crate::templates::Templates;
 use cloneset_api::names::labels;
 use cloneset_status::LifecycleState;
 use jiff::Timestamp;
-use serde_json::Value;
-use std::cell::OnceCell;
 
 /// Pods that are asked one question after the other: few enough for what was fetched to be still at hand.
 const BLOCK: usize = 64;
@@ -28,8 +27,7 @@ pub(crate) struct Context<'a> {
     pub(crate) revisions: &'a Revisions,
     pub(crate) members: Vec<Member<'a>>,
     pub(crate) now: Timestamp,
-    /// The templates of the snapshot's revisions, each once it is needed.
-    templates: Vec<OnceCell<Option<Value>>>,
+    pub(crate) templates: Templates<'a>,
 }
 
 impl<'a> Context<'a> {
@@ -40,11 +38,12 @@ impl<'a> Context<'a> {
         revisions: &'a Revisions,
         now: Timestamp,
     ) -> Self {
+        let templates = Templates::new(&snapshot.revisions);
         let mut members: Vec<Member<'a>> = snapshot.active_pods().map(Member::of).collect();
         for block in members.chunks_mut(BLOCK) {
             block.iter_mut().for_each(Member::read_state);
             for member in &mut *block {
-                member.read_labels(snapshot, desired, revisions);
+                member.read_labels(snapshot, desired, revisions, &templates);
             }
             for member in &mut *block {
                 member.read_health(desired, now);
@@ -60,7 +59,7 @@ impl<'a> Context<'a> {
             revisions,
             members,
             now,
-            templates: snapshot.revisions.iter().map(|_| OnceCell::new()).collect(),
+            templates,
         }
     }
 
@@ -69,13 +68,6 @@ impl<'a> Context<'a> {
     /// the place of a pod that is updated.
     pub(crate) fn scales_as_new(&self, member: &Member<'_>) -> bool {
         member.fact.is_new || (self.features.preparing_update_as_update && member.held_for_update)
-    }
-
-    /// The template of the revision at this place in the snapshot.
-    pub(crate) fn template(&self, place: usize) -> Option<&Value> {
-        let revision = self.snapshot.revisions.get(place)?;
-        let template = self.templates.get(place)?;
-        template.get_or_init(|| revision.template()).as_ref()
     }
 
     /// The serving floor before anything of this reconcile is decided.

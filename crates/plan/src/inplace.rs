@@ -29,10 +29,9 @@ use crate::new_claim;
 use crate::revision::recorded_hash;
 use crate::service::{enter, is_under_way, out_of_service};
 use cloneset_api::names::{labels, lifecycle, pod_conditions, pod_reasons};
-use cloneset_status::facts::{is_revision, short_revision};
+use cloneset_status::facts::short_revision;
 use cloneset_status::{LifecycleState, Pod};
 use difference::difference;
-use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// In-place updates of one pass, all to the same revision.
@@ -99,7 +98,7 @@ impl<'a> InPlace<'a> {
         let label = pod.label(labels::REVISION).unwrap_or_default();
         let (context, target) = (self.context, self.target);
         self.ways.entry(label.to_owned()).or_insert_with(|| {
-            let Some(template) = template_of(context, pod) else {
+            let Some(template) = context.templates.of(pod) else {
                 return Err(Impossible("its own revision, which is gone".to_owned()));
             };
             if has_other_claims(context, pod, target) {
@@ -113,7 +112,7 @@ impl<'a> InPlace<'a> {
         let revision = self.target.name.clone();
         let grace = self.context.desired.grace_seconds;
         let claimed = Claimed {
-            template: template_of(self.context, pod),
+            template: self.context.templates.of(pod),
             resize: self.context.features.in_place_resize,
         };
         let mut spec = match self.way(pod) {
@@ -185,12 +184,4 @@ fn has_other_claims(context: &Context<'_>, pod: &Pod, target: &RevisionTemplate)
     let own = own.and_then(|revision| recorded_hash(revision));
     let wanted = context.revisions.claim_hash(context.snapshot, &target.name);
     new_claim::differ(own.map(String::as_str), wanted)
-}
-
-/// The template of the revision that the pod has.
-pub(crate) fn template_of<'c>(context: &'c Context<'_>, pod: &Pod) -> Option<&'c Value> {
-    let label = pod.label(labels::REVISION)?;
-    let mut revisions = context.snapshot.revisions.iter();
-    let place = revisions.position(|revision| is_revision(label, revision.name()))?;
-    context.template(place)
 }

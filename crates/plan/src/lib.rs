@@ -35,6 +35,7 @@ pub mod scatter;
 mod service;
 pub mod snapshot;
 mod template_rules;
+mod templates;
 mod update;
 
 pub use action::{

@@ -7,7 +7,7 @@
 use crate::action::{Action, DeleteReason, InService, OutOfService, OutReason, delete};
 use crate::context::Context;
 use crate::hooks::{Hook, Hooks};
-use crate::inplace::{Around, Stage, stage, template_of};
+use crate::inplace::{Around, Stage, stage};
 use crate::member::Member;
 use crate::metadata::MetadataChange;
 use crate::regret::{MARKED_FOR_UPDATE, is_marked_for_update};
@@ -234,7 +234,7 @@ impl Refresh<'_> {
 
     fn update_under_way(&mut self, pod: &Pod) {
         let around = Around {
-            template: template_of(self.context, pod),
+            template: self.context.templates.of(pod),
             resize: self.context.features.in_place_resize,
             grace_seconds: self.context.desired.grace_seconds,
             now: self.context.now,

@@ -8,6 +8,7 @@ use crate::of_pod::OfPod;
 use crate::revision::Revisions;
 use crate::service::is_settled;
 use crate::snapshot::{Creation, Snapshot};
+use crate::templates::Templates;
 use cloneset_api::names::labels;
 use cloneset_status::facts::is_revision;
 use cloneset_status::{LifecycleState, Pod};
@@ -75,14 +76,20 @@ impl<'a> Member<'a> {
         );
     }
 
-    pub(crate) fn read_labels(&mut self, snapshot: &Snapshot, desired: &Desired, revisions: &Revisions) {
+    pub(crate) fn read_labels(
+        &mut self,
+        snapshot: &Snapshot,
+        desired: &Desired,
+        revisions: &Revisions,
+        templates: &Templates<'_>,
+    ) {
         let pod = self.pod;
         let revision = pod.label(labels::REVISION).unwrap_or_default();
         self.fact.is_new = revisions.is_update(revision);
         self.is_current = is_revision(revision, &revisions.current.name);
         self.fact.specified_delete =
             pod.is_marked_for_deletion() || desired.pods_to_delete.contains(pod.name());
-        self.fact.released = is_taken_out(snapshot, desired, pod);
+        self.fact.released = is_taken_out(snapshot, desired, templates, pod);
         self.kept = pod.unreadable.is_some() || snapshot.kept_pods.contains(pod.name());
     }
 
@@ -115,7 +122,7 @@ impl<'a> OfPod<'a> for Member<'a> {
 }
 
 /// Has somebody taken the pod out by its labels?
-fn is_taken_out(snapshot: &Snapshot, desired: &Desired, pod: &Pod) -> bool {
+fn is_taken_out(snapshot: &Snapshot, desired: &Desired, templates: &Templates<'_>, pod: &Pod) -> bool {
     let Some(selector) = &desired.selector else {
         return false;
     };
@@ -125,18 +132,13 @@ fn is_taken_out(snapshot: &Snapshot, desired: &Desired, pod: &Pod) -> bool {
     }
     let none = BTreeMap::new();
     !selector.matches(pod.metadata.labels.as_ref().unwrap_or(&none))
-        && made_with(snapshot, pod).is_some_and(|labels| selector.matches(&labels))
+        && made_with(templates, pod).is_some_and(|labels| selector.matches(&labels))
 }
 
 /// The labels that its revision gave a pod. A pod that never matched was not taken out: then it is the selector that
 /// was changed, and to let go of every pod at once would be the end of the service.
-fn made_with(snapshot: &Snapshot, pod: &Pod) -> Option<BTreeMap<String, String>> {
-    let revision = snapshot
-        .revisions
-        .iter()
-        .find(|revision| pod.has_revision(revision.name()))?;
-    let template = revision.template()?;
-    let labels = template.pointer("/metadata/labels")?.as_object()?;
+fn made_with(templates: &Templates<'_>, pod: &Pod) -> Option<BTreeMap<String, String>> {
+    let labels = templates.of(pod)?.pointer("/metadata/labels")?.as_object()?;
     let text = |(key, value): (&String, &serde_json::Value)| Some((key.clone(), value.as_str()?.to_owned()));
     Some(labels.iter().filter_map(text).collect())
 }

@@ -80,18 +80,22 @@ impl Revisions {
             let new = new_revision(snapshot, name, newest);
             (Arc::new(update), Some(RevisionWrite::Create(new)))
         };
-        let named = |name: Option<&String>| {
-            let mut found = history.iter();
-            let revision = found.find(|revision| Some(revision.name()) == name.map(String::as_str))?;
+        let named = |name: &String| {
+            if *name == update.name {
+                return Some(Arc::clone(&update));
+            }
+            let revision = history.iter().find(|revision| revision.name() == name)?;
             revision.data.digest(digest)?;
             let own =
                 claim_template::recorded(revision).filter(|_| !same_as_update.contains(revision.name()));
             let claim_templates = own.map_or_else(|| today.clone(), |own| claim_template::parse(&own));
             Some(recorded(revision, claim_templates))
         };
-        let current = named(status.and_then(|status| status.current_revision.as_ref()));
-        let superseded = named(status.and_then(|status| status.update_revision.as_ref()))
-            .filter(|revision| !same_as_update.contains(&revision.name));
+        let current = status.and_then(|status| named(status.current_revision.as_ref()?));
+        let superseded = status
+            .and_then(|status| status.update_revision.as_ref())
+            .filter(|name| !same_as_update.contains(*name))
+            .and_then(named);
         Self {
             current: current.unwrap_or_else(|| Arc::clone(&update)),
             update,
