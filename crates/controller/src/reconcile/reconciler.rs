@@ -154,7 +154,7 @@ impl Reconciler {
             Ok(reported) => Ok(planned.end(&acted, &reported, (self.clock)())),
             // What acting met with counts all the same.
             Err(error) => {
-                if error.0.is_of_server() {
+                if error.0.disposition().is_of_server {
                     self.record_server_failure(key, memory);
                 }
                 Ok((Outcome::of(&acted).or_graver(failed(key, &error.into())), None))
@@ -226,7 +226,11 @@ impl Reconciler {
 
     /// Tells whether the API server takes writes now.
     fn judge_server(&self, key: &Key, memory: &mut Memory, acted: &Acted) {
-        if acted.failed.iter().any(|failure| failure.error.is_of_server()) {
+        if acted
+            .failed
+            .iter()
+            .any(|failure| failure.error.disposition().is_of_server)
+        {
             self.record_server_failure(key, memory);
         } else if !acted.done.is_empty() {
             memory.server_failures = 0;
@@ -367,7 +371,7 @@ fn remove_backing_off(plan: &mut Plan, memory: &mut Memory) -> Option<Duration> 
     });
     if everything {
         plan.revision = None;
-        // Nobody could look up a revision that is not written.
+        // Users could not look up a revision that is not written.
         let unwritten = plan.outlook.update_revision.take();
         plan.outlook
             .current_revision

@@ -64,6 +64,8 @@ pub struct Disposition {
     pub report: Report,
     /// Must the rest of the batch not be sent?
     pub stops_batch: bool,
+    /// Is it the API server that cannot take the write now, and not the write that is wrong?
+    pub is_of_server: bool,
 }
 
 /// What follows a failed write. Of several, the greatest decides.
@@ -118,12 +120,14 @@ impl WriteError {
             backoff: BackoffScope::None,
             report: Report::Never,
             stops_batch: false,
+            is_of_server: false,
         };
         let back_off = Disposition {
             next: Next::BackOff,
             backoff: BackoffScope::Kind,
             report: Report::Always,
             stops_batch: false,
+            is_of_server: false,
         };
         match self {
             Self::Gone(_) | Self::AlreadyExists | Self::Withheld => retry,
@@ -145,12 +149,14 @@ impl WriteError {
                 backoff: BackoffScope::Server,
                 report: Report::IfRepeated,
                 stops_batch: true,
+                is_of_server: true,
                 ..back_off
             },
             Self::Throttled { after, .. } => Disposition {
                 next: Next::Wait(*after),
                 report: Report::IfRepeated,
                 stops_batch: true,
+                is_of_server: true,
                 ..retry
             },
             Self::NamespaceTerminating => Disposition {
@@ -163,11 +169,6 @@ impl WriteError {
                 ..retry
             },
         }
-    }
-
-    /// Is it the API server that cannot take the write now, and not the write that is wrong?
-    pub fn is_of_server(&self) -> bool {
-        matches!(self, Self::Unclear(_) | Self::Throttled { .. })
     }
 
     /// One word for metrics.
