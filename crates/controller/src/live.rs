@@ -10,8 +10,8 @@ use kube::core::Status;
 use kube::core::response::StatusDetails;
 use std::time::Duration;
 
-/// Time for one live read.
-const TIMEOUT: Duration = Duration::from_secs(10);
+/// Time to read one object.
+pub const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why a read failed.
 #[derive(Debug, thiserror::Error)]
@@ -46,15 +46,15 @@ impl From<kube::Error> for ReadError {
     }
 }
 
-/// Ends a read that takes too long.
+/// Ends a read that takes longer than this.
 ///
 /// # Errors
 /// When the read fails or does not end in time.
-pub async fn within<T, E>(read: impl Future<Output = Result<T, E>>) -> Result<T, ReadError>
+pub async fn within<T, E>(time: Duration, read: impl Future<Output = Result<T, E>>) -> Result<T, ReadError>
 where
     ReadError: From<E>,
 {
-    Ok(tokio::time::timeout(TIMEOUT, read)
+    Ok(tokio::time::timeout(time, read)
         .await
         .map_err(|_| ReadError::Timeout)??)
 }

@@ -3,7 +3,7 @@
 //! Every request ends: an answer that does not come is an error. Keeps nothing.
 
 use crate::cache::decode::{Record, decode};
-use crate::live::{ReadError, send, within};
+use crate::live::{ReadError, TIMEOUT, send, within};
 use kube::api::{GetParams, ListParams};
 use kube::core::{Request, Status};
 use kube::{Client, Resource as _};
@@ -67,9 +67,7 @@ pub async fn list(
             Extent::Metadata => collection.list_metadata(&params),
         };
         let request = request.map_err(kube::Error::BuildRequest)?;
-        let page = tokio::time::timeout(PAGE_TIMEOUT, send(client, request))
-            .await
-            .map_err(|_| ReadError::Timeout)??;
+        let page = within(PAGE_TIMEOUT, send(client, request)).await?;
         let page: Page<'_> = serde_json::from_slice(&page)?;
         page.items.into_iter().flatten().for_each(&mut each);
         if page.metadata.next.is_empty() {
@@ -79,14 +77,14 @@ pub async fn list(
     }
 }
 
-/// The object of that name as it is now; `None` when there is none.
+/// Reads the object of that name from the API server; `None` when there is none.
 ///
 /// # Errors
 /// When there is no answer, or the answer is not an object.
 pub async fn get<R: Record>(client: &Client, namespace: &str, name: &str) -> Result<Option<R>, ReadError> {
     let request = Request::new(url_of::<R>(namespace)).get(name, &GetParams::default());
     let request = request.map_err(kube::Error::BuildRequest)?;
-    match within(send(client, request)).await {
+    match within(TIMEOUT, send(client, request)).await {
         Ok(object) => Ok(Some(decode(serde_json::from_slice(&object)?)?)),
         Err(error) if error.status().is_some_and(Status::is_not_found) => Ok(None),
         Err(error) => Err(error),

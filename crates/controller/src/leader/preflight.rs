@@ -204,7 +204,7 @@ impl Check {
     async fn crd(&self) -> Result<Option<Blocker>, ReadError> {
         let request = http::Request::get(CRD).body(Vec::new());
         let request = request.map_err(|error| ReadError::Api(Box::new(kube::Error::HttpError(error))))?;
-        let read = live::within(self.client.request::<Crd>(request)).await;
+        let read = live::within(live::TIMEOUT, self.client.request::<Crd>(request)).await;
         match Answer::of(read)? {
             Answer::Found(crd) => Ok(crd.blocker()),
             Answer::Nothing => Ok(Some(Blocker::NoCrd)),
@@ -220,7 +220,7 @@ impl Check {
 
     async fn kruise(&mut self, now: Instant, wall: Timestamp) -> Result<Option<Blocker>, ReadError> {
         let leases: Api<Lease> = Api::namespaced(self.client.clone(), KRUISE_NAMESPACE);
-        let read = live::within(leases.get(KRUISE_LEASE)).await;
+        let read = live::within(live::TIMEOUT, leases.get(KRUISE_LEASE)).await;
         match Answer::of(read)? {
             Answer::Found(lease) => Ok(self.alive(&lease, now, wall)),
             Answer::Nothing => Ok(None),

@@ -29,15 +29,6 @@ impl RevisionData {
     }
 }
 
-impl From<&Value> for RevisionData {
-    fn from(data: &Value) -> Self {
-        Self {
-            text: data.to_string().into(),
-            digest: OnceLock::new(),
-        }
-    }
-}
-
 impl PartialEq for RevisionData {
     fn eq(&self, other: &Self) -> bool {
         self.text == other.text
