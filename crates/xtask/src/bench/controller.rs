@@ -18,8 +18,12 @@ const PAGE: u64 = 4 << 20;
 /// The metric that counts reconciles.
 const RECONCILES: &str = "controller_runtime_reconcile_total{";
 
-/// Builds the program with the release profile.
-pub(super) fn build() -> Result<PathBuf> {
+/// The program to measure: the given one, or else this checkout's, built with the release profile.
+pub(super) fn program(given: Option<&Path>) -> Result<PathBuf> {
+    given.map_or_else(build, |program| Ok(program.to_owned()))
+}
+
+fn build() -> Result<PathBuf> {
     let status = cargo::command()?
         .args(["build", "--release", "--locked", "--package", PACKAGE])
         .status()

@@ -71,10 +71,7 @@ struct Values {
 
 /// Runs the benchmark; fails only when a run cannot be made.
 pub(super) fn run(options: &Options) -> Result<()> {
-    let program = match &options.controller {
-        Some(program) => program.clone(),
-        None => controller::build()?,
-    };
+    let program = controller::program(options.controller.as_deref())?;
     let folder = cargo::target(&crate::repository_root()?)?.join("bench/events");
     let mut measured = Vec::new();
     for case in &CASES {

@@ -86,10 +86,7 @@ struct Values {
 
 /// Runs the benchmark; fails only when a run cannot be made.
 pub(super) fn run(options: &Options) -> Result<()> {
-    let program = match &options.controller {
-        Some(program) => program.clone(),
-        None => controller::build()?,
-    };
+    let program = controller::program(options.controller.as_deref())?;
     let own = options.shape.map(|population| {
         Case::new(
             "given shape",
