@@ -297,7 +297,7 @@ async fn a_lease_that_was_given_up_is_taken_within_a_second() {
     assert!(gaps.iter().all(|gap| *gap <= Duration::from_secs(1)), "{gaps:?}");
 }
 
-/// A candidate at a Lease that nobody holds, which is fit while `fit` says so.
+/// A candidate at a Lease without a holder, which is fit while `fit` is true.
 fn candidate(lease: &StoredLease, fit: &Arc<Mutex<bool>>) -> (Server, Running) {
     let server = Server::new();
     let running = Running::start(&server);

@@ -29,20 +29,9 @@ fn late_pod() -> Value {
 
 /// Time until an edit of `web` is carried out.
 async fn time_of_an_edit(running: &Running) -> Duration {
-    let mut object = running.object("clonesets", "shop/web");
-    let generation = object["metadata"]["generation"].as_i64().unwrap() + 1;
-    object["metadata"]["generation"] = json!(generation);
-    object["spec"]["replicas"] = json!(object["spec"]["replicas"].as_i64().unwrap() + 1);
-    running.server.put("clonesets", object);
-    let start = Instant::now();
-    while running.object("clonesets", "shop/web")["status"]["observedGeneration"] != generation {
-        assert!(
-            start.elapsed() < Duration::from_mins(10),
-            "the edit is never carried out"
-        );
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    start.elapsed()
+    let observed =
+        |_, generation| running.object("clonesets", "shop/web")["status"]["observedGeneration"] == generation;
+    fairness::time_of_an_edit(running, observed).await
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,5 +1,5 @@
-//! Pods that are being deleted, are to be released or whose deletion was denied: no serving pod is deleted because of
-//! them, and a plan waits for what really holds them.
+//! Pods that are being deleted, are to be released, whose deletion was denied or that cannot be read: no serving pod is
+//! deleted because of them, and a plan waits for what really holds them.
 
 use crate::scene::{Scene, deeds, waits};
 use cloneset_plan::Action;
@@ -110,4 +110,27 @@ fn a_pod_to_be_released_counts_among_the_pods_that_are_tried() {
     let updates = deeds(&plan);
     let updates = updates.iter().filter(|deed| deed.ends_with("for update"));
     assert_eq!(updates.count(), 1, "{:?}", deeds(&plan));
+}
+
+#[test]
+fn a_pod_that_cannot_be_read_counts_and_is_left_alone() {
+    let spec = json!({"replicas": 3, "updateStrategy": {"maxUnavailable": 2}});
+    let plan = Scene::of(&spec)
+        .pods(3, "old")
+        .unreadable("web-0", "the error")
+        .plan();
+    assert_eq!(deeds(&plan), ["delete web-1 (uid-1) for update"]);
+    let expected = "1 pod is left alone because the controller cannot read all of it: pod web-0: the error; correct the pod \
+                    or delete it";
+    assert!(waits(&plan).contains(&expected.to_owned()), "{:?}", waits(&plan));
+
+    let surplus = Scene::of(&json!({"replicas": 1}))
+        .pods(2, "new")
+        .unreadable("web-0", "the error")
+        .plan();
+    assert!(
+        !deeds(&surplus).iter().any(|deed| deed.contains("web-0")),
+        "{:?}",
+        deeds(&surplus)
+    );
 }

@@ -491,26 +491,3 @@ fn pods_that_a_changed_selector_no_longer_matches_are_updated_not_released() {
         "{deeds:?}"
     );
 }
-
-#[test]
-fn a_pod_that_cannot_be_read_counts_and_is_left_alone() {
-    let spec = json!({"replicas": 3, "updateStrategy": {"maxUnavailable": 2}});
-    let plan = Scene::of(&spec)
-        .pods(3, "old")
-        .unreadable("web-0", "the error")
-        .plan();
-    assert_eq!(deeds(&plan), ["delete web-1 (uid-1) for update"]);
-    let expected = "1 pod is left alone because the controller cannot read all of it: pod web-0: the error; correct the pod \
-                    or delete it";
-    assert!(waits(&plan).contains(&expected.to_owned()), "{:?}", waits(&plan));
-
-    let surplus = Scene::of(&json!({"replicas": 1}))
-        .pods(2, "new")
-        .unreadable("web-0", "the error")
-        .plan();
-    assert!(
-        !deeds(&surplus).iter().any(|deed| deed.contains("web-0")),
-        "{:?}",
-        deeds(&surplus)
-    );
-}

@@ -330,6 +330,19 @@ fn scenarios_182_183_185_186_containers_follow_one_another_by_launch_priority() 
     assert_eq!(world.inventory(), "1 v2 available");
 }
 
+/// A world at rest with one pod of this spec, whose resources change in place.
+fn one_resizable_pod(mut spec: Value) -> World {
+    spec["updateStrategy"] = json!({"type": "InPlaceIfPossible"});
+    spec["replicas"] = json!(1);
+    let features = cloneset_plan::Features {
+        in_place_resize: true,
+        ..cloneset_plan::Features::default()
+    };
+    let mut world = World::of(&spec).with(features);
+    world.settle().unwrap();
+    world
+}
+
 /// A container of a later batch has its old resources until its turn comes.
 #[test]
 fn containers_are_resized_one_after_another_by_launch_priority() {
@@ -341,15 +354,7 @@ fn containers_are_resized_one_after_another_by_launch_priority() {
         let containers = [container("c1", "20", cpu), container("c2", "10", cpu)];
         json!({"template": {"metadata": {"annotations": {"version": version}}, "spec": {"containers": containers}}})
     };
-    let mut spec = template("100m", "v1");
-    spec["updateStrategy"] = json!({"type": "InPlaceIfPossible"});
-    spec["replicas"] = json!(1);
-    let features = cloneset_plan::Features {
-        in_place_resize: true,
-        ..cloneset_plan::Features::default()
-    };
-    let mut world = World::of(&spec).with(features);
-    world.settle().unwrap();
+    let mut world = one_resizable_pod(template("100m", "v1"));
     let before = only(&world);
     world.edit(&template("200m", "v2"));
     world.settle().unwrap();
@@ -371,15 +376,7 @@ fn a_container_that_crashes_before_its_change_is_seen_is_waited_for() {
             "resources": {"requests": {"cpu": cpu}}
         }]}}})
     };
-    let mut spec = template("100m", "v1");
-    spec["updateStrategy"] = json!({"type": "InPlaceIfPossible"});
-    spec["replicas"] = json!(1);
-    let features = cloneset_plan::Features {
-        in_place_resize: true,
-        ..cloneset_plan::Features::default()
-    };
-    let mut world = World::of(&spec).with(features);
-    world.settle().unwrap();
+    let mut world = one_resizable_pod(template("100m", "v1"));
     world.edit(&template("200m", "v2"));
     assert_eq!(world.pass().unwrap().to_string(), "record v2, take out 1 v1");
     assert_eq!(world.pass().unwrap().to_string(), "change 1 v2");
