@@ -314,7 +314,7 @@ pub struct PodDeletion {
     pub why: DeleteReason,
 }
 
-/// The deletion of a pod as it is now.
+/// The deletion of a pod, bound to the version of it that is in the cache.
 pub(crate) fn delete(pod: &Pod, why: DeleteReason) -> Action {
     Action::DeletePod(PodDeletion {
         name: pod.name().to_owned(),

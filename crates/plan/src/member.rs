@@ -121,7 +121,7 @@ impl<'a> OfPod<'a> for Member<'a> {
     }
 }
 
-/// Has somebody taken the pod out by its labels?
+/// Did a user take the pod out by its labels?
 fn is_taken_out(snapshot: &Snapshot, desired: &Desired, templates: &Templates<'_>, pod: &Pod) -> bool {
     let Some(selector) = &desired.selector else {
         return false;

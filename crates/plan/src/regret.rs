@@ -62,7 +62,7 @@ fn take_back(desired: &Desired, one_revision: bool, is_new: bool, members: &mut 
     }
 }
 
-/// Is a pod that is held never taken back into service instead? What was drained has to go (`behaviour.md` 4.4).
+/// Is a pod that is held never taken back into service instead? A pod that was drained is deleted.
 fn is_forbidden(hooks: &Hooks) -> bool {
     [&hooks.pre_delete, &hooks.in_place_update]
         .into_iter()

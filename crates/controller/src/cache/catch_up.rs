@@ -81,13 +81,13 @@ impl CatchUp {
             Ok(behind) => {
                 info!(
                     term,
-                    behind, "the view is as new as the term; everything is looked at"
+                    behind, "the cache is as new as the term; every CloneSet is reconciled"
                 );
                 self.caught_up.record(term);
                 self.wake.wake(self.index.keys());
             }
             Err(error) => {
-                warn!(error = %Chain(&error), "cannot tell yet whether the view is as new as the term; nothing is done before");
+                warn!(error = %Chain(&error), "cannot compare the cache with the API server; nothing is reconciled before that");
                 tokio::time::sleep(RETRY).await;
             }
         }

@@ -1,6 +1,6 @@
 //! Reads the JSON of one object into the record that the cache keeps of it.
 //!
-//! One object at a time, so that an object that cannot be read harms nobody but its owner. Sends no request and keeps
+//! One object at a time, so that an object that cannot be read harms its own CloneSet only. Sends no request and keeps
 //! nothing.
 
 use crate::key::{Key, Kind};

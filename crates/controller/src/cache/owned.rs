@@ -149,8 +149,8 @@ impl<K: Dependent> Owned<K> {
         }
     }
 
-    /// Forgets the unwatched objects of owners that are gone: the garbage collector deletes them, and nobody looks for
-    /// them any more.
+    /// Forgets the unwatched objects of owners that are gone: the garbage collector deletes them, and no reconcile
+    /// looks for them.
     pub(crate) fn forget_unwatched_without(&mut self, owner_exists: impl Fn(&str) -> bool) {
         self.unwatched.retain(|owner, _| owner_exists(owner));
         let unwatched = &self.unwatched;

@@ -1,4 +1,4 @@
-//! Reads single objects live and records in the index what that shows: the object as it is now, or that it is gone.
+//! Reads single objects live and records in the index what that shows: its present state, or that it is gone.
 //!
 //! Only for objects that no watch showed in time. What a failed read means is the caller's to decide.
 

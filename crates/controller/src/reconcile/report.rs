@@ -129,7 +129,7 @@ impl Reporter {
             .outlook
             .collision_count
             .saturating_add(i32::from(acted.name_collision));
-        // A revision that could not be written is not named: nobody could look it up.
+        // A revision that could not be written is not named: users could not look it up.
         let revision_failed = acted.name_collision || failed_revision(acted);
         let observed = Observed {
             update_revision: known.update_revision.filter(|_| !revision_failed),

@@ -28,7 +28,7 @@ pub(crate) enum Stage {
     Done,
 }
 
-/// What a stage is told from, besides the pod.
+/// The input of a stage, besides the pod.
 pub(crate) struct Around<'a> {
     /// Template of the revision that the pod is to have.
     pub(crate) template: Option<&'a Value>,
